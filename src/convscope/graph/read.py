@@ -1,0 +1,395 @@
+"""How does a model become a graph?  It is exported once, and every operation becomes a step that writes into nothing.
+
+`torch.export` runs the model on stand-in tensors and records the ATen operations with the module each was called from. Here
+in-place operations become plain ones, values that do not depend on the image become constants, steps get the names their
+owner knows, and every value the meaning of its axes.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sympy
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from convscope.errors import ExportError
+from convscope.graph import axes, ops
+from convscope.graph.copying import borrowed_copy
+from convscope.graph.failures import explain_failure
+from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves, substitute
+from convscope.graph.layout import Layout, plain
+from convscope.graph.names import Naming
+
+EXAMPLE_BATCH = 13  # nothing is computed with it; not 1, which export would take for a constant
+
+
+def read(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
+    """What does this module compute for images of this shape (channel y x)?  It is left as it was.
+
+    Raises InputShapeError if the module itself refuses such images, ExportError if it cannot be exported.
+    """
+    twin = borrowed_copy(module)
+    example = torch.zeros(EXAMPLE_BATCH, *input_shape, device=_device(module), dtype=_dtype(module))
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # about torch's own deprecations, nothing the owner could mend
+            program = torch.export.export(
+                twin, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
+            )
+    except Exception as error:  # whatever the owner's code raises is told in its own words
+        raise explain_failure(error, twin, input_shape) from error
+    return read_program(program)
+
+
+def read_program(program: ExportedProgram) -> Graph:
+    """What does an exported program compute?  Raises ExportError for one that is not a plain network of one image."""
+    try:
+        return _Reader(program).graph()
+    except _AliasedWriteError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _Reader(_without_writes(program)).graph()
+
+
+def _without_writes(program: ExportedProgram) -> ExportedProgram:
+    """The same program, rewritten by torch so that nothing is written into."""
+    tensors = (*program.state_dict.values(), *program.constants.values())
+    twin = copy.deepcopy(program, {id(tensor): tensor for tensor in tensors})
+    for node in list(twin.graph.nodes):
+        if node.op == "call_function" and op_name(node) in _SAME:  # torch would take their value for new memory
+            node.replace_all_uses_with(node.args[0])
+            twin.graph.erase_node(node)
+    return twin.run_decompositions({})
+
+
+# When a network is not being trained these return their first argument itself ...
+_SAME = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "alias"})
+# ... and these may show (part of) its memory, though their schema does not say so.
+_MAY_SHOW = _SAME | {"reshape", "flatten", "contiguous", "to", "chunk", "split", "unbind", "lift_fresh"}
+
+
+class _AliasedWriteError(Exception):
+    """An in-place operation writes into a value that another name also shows."""
+
+
+@dataclass
+class _Reader:
+    """One reading: the steps so far, and what each node of the exported program became."""
+
+    program: ExportedProgram
+    steps: list[Step] = field(default_factory=list)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    became: dict[Node, Any] = field(default_factory=dict)  # Ref, Param, Size, or a number
+    symbols: dict[sympy.Symbol, sympy.Symbol] = field(default_factory=dict)
+    layouts: dict[str, tuple[Layout | None, ...]] = field(default_factory=dict)
+    own: dict[Node, Any] = field(default_factory=dict)  # the same before any later write into it
+    order: dict[Node, int] = field(default_factory=dict)
+    naming: Naming = field(init=False)
+
+    def graph(self) -> Graph:
+        nodes = list(self.program.graph.nodes)
+        self.order = {node: i for i, node in enumerate(nodes)}
+        input_shape = self._read_inputs([node for node in nodes if node.op == "placeholder"])
+        self.naming = Naming([node for node in nodes if node.op == "call_function"], _is_computing)
+        for node in nodes:
+            if node.op == "call_function":
+                self._read_call(node)
+                self.own[node] = self.became.get(node)
+            elif node.op == "get_attr":
+                self._read_constant(node)
+        outputs = self._outputs(next(node for node in nodes if node.op == "output"))
+        used = self._used(outputs)
+        steps = [step for step in self.steps if step.name in used]
+        modules = {path: name for path, name in self.naming.modules(self.own).items() if name in used or name == INPUT}
+        reads = {name for step in steps for name in step.params}
+        return Graph(
+            steps=tuple(steps),
+            tensors={name: tensor for name, tensor in self.tensors.items() if name in reads},
+            input_shape=input_shape,
+            outputs=outputs,
+            modules=modules,
+            sources=self.sources,
+            learned={name: self.program.state_dict[name].numel() for name in self.program.graph_signature.parameters},
+            any_size=len(self.symbols) > 1,
+            input_layout=self.layouts[INPUT][0],
+        )
+
+    def _used(self, outputs: Mapping[str, str]) -> set[str]:
+        used = set(outputs.values())
+        for step in reversed(self.steps):
+            if step.name in used:
+                used.update(step.inputs)
+        return used
+
+    def _read_inputs(self, placeholders: Sequence[Node]) -> tuple[int, int, int]:
+        signature = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        state, constants = self.program.state_dict, self.program.constants
+        images = []
+        for node in placeholders:
+            target = signature[node.name].target
+            if target is None:
+                images.append(node)
+                continue
+            self.tensors[target] = (state[target] if target in state else constants[target]).detach()
+            self.became[node] = Param(target)
+        tensors = [node for node in images if isinstance(node.meta.get("val"), torch.Tensor)]
+        if len(images) != 1 or len(tensors) != 1 or tensors[0].meta["val"].dim() != 4:
+            found = ", ".join(f"{node.name} {_described(node)}" for node in images) or "none"
+            raise ExportError(
+                "A network of one image was expected.",
+                f"The inputs of this one are: {found}.",
+                "Wrap the model in a module whose forward takes one tensor, batch channel y x.",
+            )
+        (image,) = images
+        self.became[image] = Ref(INPUT)
+        for axis, size in zip(("batch", None, "y", "x"), image.meta["val"].shape, strict=True):
+            if axis and isinstance(size, torch.SymInt):
+                self.symbols[size.node.expr] = sympy.Symbol(axis)
+        shape = _numbers(image.meta["val"].shape)
+        self.layouts[INPUT] = (plain(*shape),)
+        return shape[1], shape[2], shape[3]
+
+    def _read_constant(self, node: Node) -> None:
+        target = str(node.target)
+        value = getattr(self.program.graph_module, target, None)
+        if isinstance(value, torch.Tensor):
+            self.tensors[target] = value.detach()
+            self.became[node] = Param(target)
+
+    def _read_call(self, node: Node) -> None:
+        op = op_name(node)
+        if _is_check(node):
+            return
+        if isinstance(node.meta.get("val"), (torch.SymInt, int)):
+            self.became[node] = self._size(node.meta["val"])
+            return
+        args, kwargs = self._arguments(node)
+        if op in ops.IDENTITIES:
+            self.became[node] = args[0]
+            return
+        if op == "getitem" and isinstance(args[0], (tuple, list)):
+            self.became[node] = args[0][args[1]]
+            return
+        function = self._function(node)
+        if not any(isinstance(leaf, (Ref, Size)) for leaf in leaves((args, kwargs))):
+            self._fold_constant(node, function, args, kwargs)
+            return
+        self._add_step(node, op, function, args, kwargs, self.naming.name(node, op))
+
+    def _add_step(self, node: Node, op: str, function: Any, args: tuple, kwargs: dict, name: str) -> None:
+        values = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
+        shapes = [_numbers(value.shape) if isinstance(value, torch.Tensor) else () for value in values]
+        if op == "reshape" and len(shapes) == 1:  # one form for view, flatten, reshape_as; safe in any memory format
+            function, kwargs = torch.ops.aten.reshape.default, {}
+            args = (args[0], [self._size(size) for size in node.meta["val"].shape])
+        if op == "getitem":
+            found = (self.layouts[args[0].step][args[1]],)
+        else:
+            found = axes.layouts(op, substitute([*args, *kwargs.values()], self._layout), shapes)
+        self.layouts[name] = found
+        single = isinstance(node.meta["val"], torch.Tensor)
+        self.steps.append(
+            Step(
+                name=name,
+                op=op,
+                function=function,
+                args=args,
+                kwargs=kwargs,
+                shape=tuple(None if isinstance(s, torch.SymInt) else s for s in values[0].shape) if single else None,
+                module=self.naming.path(node),
+                where=self.naming.where(node),
+                layout=found,
+            )
+        )
+        self.became[node] = Ref(name)
+        if _writes(node):
+            self._rebind(node)
+
+    def _layout(self, argument: Any) -> Any:
+        if isinstance(argument, Ref):
+            return self.layouts[argument.step][0]
+        return None if isinstance(argument, (Param, torch.dtype)) else argument
+
+    def _arguments(self, node: Node) -> tuple[tuple, dict]:
+        def resolve(argument: Any) -> Any:
+            if isinstance(argument, Node):
+                return self.became[argument]
+            if isinstance(argument, torch.SymInt):
+                return self._size(argument)
+            return argument
+
+        args = torch.fx.node.map_aggregate(node.args, resolve)
+        kwargs = torch.fx.node.map_aggregate(node.kwargs, resolve)
+        return substitute(tuple(args), lambda a: a), substitute(dict(kwargs), lambda a: a)
+
+    def _size(self, size: Any) -> Any:
+        """A size as a number, or as an expression in the sizes of the input."""
+        if isinstance(size, int):
+            return size
+        expression = sympy.sympify(size.node.expr).subs(self.symbols)
+        unknown = expression.free_symbols - set(self.symbols.values())
+        if unknown:
+            raise ExportError(
+                "The size of every value must follow from the size of the images.",
+                f"One depends on what the images show ({', '.join(map(str, unknown))}).",
+                "Networks that select among positions by their content cannot be analysed.",
+            )
+        return int(expression) if expression.is_Integer else Size(expression)
+
+    def _function(self, node: Node) -> Any:
+        """The operation, in its form that writes into nothing."""
+        if not _writes(node):
+            return node.target
+        name = node.target._schema.name.split("::")[1].removesuffix("_")
+        packet = getattr(torch.ops.aten, name, None)
+        if packet is None or node.target._overloadname not in packet.overloads():
+            raise _AliasedWriteError
+        return getattr(packet, node.target._overloadname)
+
+    def _rebind(self, node: Node) -> None:
+        """From here on, every name of the value that was written into means the new one. Refuses if a part of it has a name."""
+        now = self.order[node]
+        target = node.args[0]
+        same = _same(target)
+        for member in _shown_with(target):
+            if member in same:
+                self.became[member] = self.became[node]
+            elif self.order[member] < now and any(self.order[user] > now for user in member.users):
+                raise _AliasedWriteError
+
+    def _fold_constant(self, node: Node, function: Any, args: tuple, kwargs: dict) -> None:
+        """A value that does not depend on the images is computed now, once."""
+        values = substitute((args, kwargs), lambda a: self.tensors[a.name] if isinstance(a, Param) else a)
+        with torch.no_grad():
+            result = function(*values[0], **values[1])
+        made_from = [name for leaf in leaves((args, kwargs)) if isinstance(leaf, Param) for name in self._origin(leaf)]
+        if isinstance(result, torch.Tensor):
+            self.became[node] = self._keep(node.name, result, made_from)
+        elif isinstance(result, (tuple, list)):
+            self.became[node] = [self._keep(f"{node.name}.{i}", r, made_from) for i, r in enumerate(result)]
+        else:
+            self.became[node] = result
+
+    def _origin(self, param: Param) -> tuple[str, ...]:
+        return self.sources.get(param.name, (param.name,))
+
+    def _keep(self, name: str, tensor: torch.Tensor, made_from: Sequence[str]) -> Param:
+        name = f"constant.{name}"
+        self.tensors[name] = tensor
+        self.sources[name] = tuple(dict.fromkeys(made_from))
+        return Param(name)
+
+    def _outputs(self, node: Node) -> dict[str, str]:
+        structure = torch.utils._pytree.tree_unflatten(list(node.args[0]), self.program.call_spec.out_spec)
+        found = {}
+        for name, value in named_outputs(structure):
+            became = self.became.get(value) if isinstance(value, Node) else None
+            if isinstance(became, Ref):
+                found[name] = became.step
+        if not found:
+            raise ExportError("The output must depend on the images.", "It does not.", "")
+        return found
+
+
+def named_outputs(structure: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """The outputs of a model by name: keys, or positions; a single one is called 'logits'."""
+    if isinstance(structure, Mapping) or hasattr(structure, "items"):
+        parts = [(str(key), value) for key, value in structure.items()]
+    elif isinstance(structure, (tuple, list)):
+        parts = [(f"output{i}" if not prefix else str(i), value) for i, value in enumerate(structure)]
+    else:
+        return [(prefix or "logits", structure)]
+    return [pair for key, value in parts for pair in named_outputs(value, f"{prefix}.{key}".strip("."))]
+
+
+def op_name(node: Node) -> str:
+    """The name of an operation, under the one spelling used here."""
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        name = target._schema.name.split("::")[1]
+        if _writes(node):
+            name = name.removesuffix("_")
+        if name == "hardtanh" and tuple(node.args[1:3]) == (0.0, 6.0):
+            return "relu6"
+        return ops.RENAMED.get(name, name)
+    return getattr(target, "__name__", str(target))
+
+
+def _is_computing(node: Node) -> bool:
+    op = op_name(node)
+    return ops.kind(op) != "plumbing" and op not in ops.IDENTITIES and not _is_check(node)
+
+
+def _is_check(node: Node) -> bool:
+    return node.meta.get("val") is None or "assert" in str(node.target)
+
+
+def _writes(node: Node) -> bool:
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable and not target.name().endswith(".out")
+
+
+def _shows_first(node: Node) -> bool:
+    """Whether a node shows its first argument's memory, or part of it."""
+    target = node.target
+    if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
+        return getattr(target, "__name__", "") == "getitem"
+    returns = target._schema.returns
+    is_alias = bool(returns) and returns[0].alias_info is not None
+    return is_alias or op_name(node) in _MAY_SHOW
+
+
+def _is_same(node: Node) -> bool:
+    """Whether a node is its first argument, under another name."""
+    return node.op == "call_function" and (_writes(node) or op_name(node) in _SAME)
+
+
+def _same(node: Node) -> set[Node]:
+    """All names of the very same value."""
+    return _names(node, _is_same)
+
+
+def _shown_with(node: Node) -> set[Node]:
+    """All names of values that show some of the same memory."""
+    return _names(node, _shows_first)
+
+
+def _names(node: Node, is_name: Callable[[Node], bool]) -> set[Node]:
+    """A node, what it is another name of, and all that is another name of that."""
+    while is_name(node) and isinstance(node.args[0], Node):
+        node = node.args[0]
+    found, waiting = {node}, [node]
+    while waiting:
+        for user in waiting.pop().users:
+            if user not in found and user.args and user.args[0] in found and is_name(user):
+                found.add(user)
+                waiting.append(user)
+    return found
+
+
+def _numbers(shape: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(s.node.hint if isinstance(s, torch.SymInt) and s.node.hint is not None else int(s) for s in shape)
+
+
+def _described(node: Node) -> str:
+    value = node.meta.get("val")
+    return str(tuple(str(s) for s in value.shape)) if isinstance(value, torch.Tensor) else str(type(value).__name__)
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+
+
+def with_parameters(graph: Graph, state: Mapping[str, torch.Tensor]) -> Graph:
+    """The same graph with other values for its parameters. Constants that were computed from parameters are not renewed."""
+    return replace(graph, tensors={name: state.get(name, tensor) for name, tensor in graph.tensors.items()})

@@ -1,0 +1,120 @@
+"""What weights belong to this module?  Checkpoints are read without running anything they contain, and matched by name."""
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from convscope.errors import WeightsError
+
+_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "model_ema", "module")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.", "backbone.")
+_BENIGN = re.compile(r"(^|\.)num_batches_tracked$")
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name: safetensors, or a file torch reads with `weights_only=True`.
+
+    Raises WeightsError for a file that is not there, is damaged, holds no tensors, or needs to run code to be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"Weights were to be read from '{path}'.", "There is no such file.", "Give the path of a file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _unsafe(path, error) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        found = f"It cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        raise WeightsError(f"Weights were to be read from '{path}'.", found, "Give a whole .safetensors or .pt file.") from error
+    return _unwrapped(content, path)
+
+
+def _unsafe(path: Path, error: Exception) -> WeightsError:
+    """A pickle that wants more than tensors: refused by name, with the way to convert it."""
+    wanted = re.search(r"GLOBAL (\S+)|Unsupported (?:global|class|operand)[^\w]*([\w.]+)", str(error))
+    name = next((group for group in (wanted.groups() if wanted else ()) if group), "an object that is not a tensor")
+    return WeightsError(
+        f"Weights were to be read from '{path}'.",
+        f"The file is a pickle that wants to build {name.strip(',.')}; nothing in it was run.",
+        "If you trust it, convert it once, in a session of your own: "
+        "safetensors.torch.save_file(torch.load(FILE, weights_only=False)['state_dict'], 'weights.safetensors')",
+    )
+
+
+def _unwrapped(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    """The tensors inside the usual wrappings of a checkpoint."""
+    for _ in range(3):
+        if not isinstance(content, Mapping):
+            break
+        tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+        if tensors:
+            return tensors
+        inner = next((content[key] for key in _WRAPPINGS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    kind = f"keys {', '.join(map(repr, list(content)[:6]))}" if isinstance(content, Mapping) else type(content).__name__
+    raise WeightsError(
+        f"Weights were to be read from '{path}'.",
+        f"It holds no tensors by name, but {kind}.",
+        "Save model.state_dict(), not the model or the optimizer.",
+    )
+
+
+def apply_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str, partial: bool = False) -> list[str]:
+    """Puts the tensors into the module, by name; prefixes such as `module.` are understood.
+
+    Names that are missing, not expected, or of another shape are listed and refused (WeightsError) unless `partial`; then what
+    fits is loaded and the rest is returned, one line each.
+    """
+    own = module.state_dict()
+    state = _without_prefix(state, own)
+    missing = [name for name in own if name not in state and not _BENIGN.search(name)]
+    unexpected = [name for name in state if name not in own and not _BENIGN.search(name)]
+    shapes = [
+        f"{name}: {tuple(state[name].shape)} in the file, {tuple(own[name].shape)} in the network"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = _listed("missing", missing) + _listed("not expected", unexpected) + _listed("of another shape", shapes)
+    if problems and not partial:
+        n_fit = sum(name in state and state[name].shape == own[name].shape for name in own)
+        raise WeightsError(
+            f"The weights of '{source}' were to be loaded into {type(module).__name__}.",
+            f"They belong to another network: {n_fit} of {len(own)} tensors fit.\n" + "\n".join(problems),
+            "Give the weights of this architecture, check the options after '?', or ask for a partial load (partial=True, --partial).",
+        )
+    fitting = {name: tensor for name, tensor in state.items() if name in own and tensor.shape == own[name].shape}
+    module.load_state_dict(fitting, strict=False)
+    return problems
+
+
+def _without_prefix(state: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
+    """The state with that common prefix cut off, or put on, that makes most names fit."""
+
+    def n_fitting(candidate: Mapping[str, Any]) -> int:
+        return sum(name in own for name in candidate)
+
+    best = state
+    for prefix in _PREFIXES:
+        cut = {name.removeprefix(prefix): tensor for name, tensor in best.items()}
+        put = {prefix + name: tensor for name, tensor in best.items()}
+        best = max((best, cut, put), key=n_fitting)
+    return best
+
+
+def _listed(what: str, names: list[str], most: int = 6) -> list[str]:
+    if not names:
+        return []
+    more = f"\n    and {len(names) - most} more" if len(names) > most else ""
+    return [f"  {len(names)} {what}:\n    " + "\n    ".join(names[:most]) + more]

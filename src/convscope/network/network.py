@@ -1,0 +1,247 @@
+"""What is a network, to convscope?  A graph, its weights, what it is shown, and what its classes are called."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from hashlib import sha256
+from typing import Any
+
+import torch
+from torch import nn
+
+from convscope.errors import InputShapeError, UnknownNameError, UsageError
+from convscope.graph.copying import borrowed_copy
+from convscope.graph.graph import INPUT, Graph
+from convscope.graph.read import named_outputs, read
+from convscope.images import Classes, Preprocess
+from convscope.network.address import Address
+from convscope.network.layers import Layers
+from convscope.walks.fold import fold_batch_norm
+from convscope.walks.forward import Plan, plan
+from convscope.walks.onward import Onward, onward
+from convscope.walks.swap import Rewriting, swapped
+
+Maps = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network, read once. Made by `convscope.load`; it never changes, each method that alters gives another one."""
+
+    name: str
+    graph: Graph = field(repr=False)
+    output: str  # the step that gives the logits
+    preprocess: Preprocess
+    classes: Classes | None = field(repr=False, default=None)
+    weights: str = "random"
+    module: nn.Module | None = field(repr=False, default=None)  # our copy, to be read again for images of another size
+    fold: bool = True  # whether batch norms are folded into convolutions while computing
+    rewritings: tuple[Rewriting, ...] = ()
+    notes: tuple[str, ...] = ()
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = False
+    _graphs: dict[tuple[int, int], Graph] = field(repr=False, default_factory=dict)
+    _plans: dict[Any, Plan] = field(repr=False, default_factory=dict)
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The logits, `batch class`, float32, of normalised inputs `batch channel y x` of any size the network takes.
+
+        Follows the caller's gradient mode. Raises InputShapeError for inputs of another form.
+        """
+        return self._compute(inputs, (self.output,))[self.output].float()
+
+    def run(self, inputs: torch.Tensor, layers: Iterable[str]) -> Maps:
+        """What values do these layers take?  All in one pass; `batch unit y x` each (`batch unit` for a vector), by name.
+
+        Raises UnknownNameError with the nearest layers.
+        """
+        names = list(layers)
+        steps = [self.resolve(name) for name in names]
+        graph, values = self._graph_for(inputs), self._compute(inputs, steps)
+        return {name: _shown(graph, step, values[step]) for name, step in zip(names, steps, strict=True)}
+
+    def upto(self, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The part of the network below a layer, that layer included: inputs to its maps."""
+        self.resolve(layer)
+        return lambda inputs: self.run(inputs, [layer])[layer]
+
+    def onward(self, layer: str, inputs: torch.Tensor) -> Onward:
+        """The part of the network above a layer: maps to put in its place, to logits.
+
+        What flows past the layer (residual branches) is computed once from `inputs` and kept; the maps may be more than the
+        inputs by a whole factor (many variants of each).
+        """
+        step = self.resolve(layer)
+        graph = self._graph_for(inputs)
+        size = int(inputs.shape[2]), int(inputs.shape[3])
+        compute = partial(self._compute, inputs)
+        return onward(graph, step, self.output, compute, self._cast, size=size, fold=self.fold)
+
+    def swap(self, where: str, with_: Callable[[torch.Tensor], torch.Tensor] | str, **settings: Any) -> "Network":
+        """The same network with an operation replaced: a layer by name, or all of an operation ("max_pool2d").
+
+        `with_` is "subsample", "average", "identity", or a function of the operation's input; it must keep the shape.
+        """
+        rewriting = Rewriting(where if where not in self.graph.modules else self.resolve(where), with_, tuple(settings.items()))
+        graph = swapped(self.graph, rewriting)
+        return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={})
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        channels_last: bool | None = None,
+    ) -> "Network":
+        """The same network on another device, in another precision or memory format. Inputs and logits stay float32."""
+        device = self.device if device is None else torch.device(device)
+        dtype = self.dtype if dtype is None else dtype
+        last = self.channels_last if channels_last is None else channels_last
+        return replace(
+            self,
+            graph=self.graph.moved(lambda tensor: _placed(tensor, device, dtype, last)),
+            device=device,
+            dtype=dtype,
+            channels_last=last,
+            _graphs={},
+            _plans={},
+        )
+
+    def unfolded(self) -> "Network":
+        """The same network, computed as its owner wrote it."""
+        return replace(self, fold=False, _graphs={}, _plans={})
+
+    def own_logits(self, inputs: torch.Tensor) -> torch.Tensor | None:
+        """What the model itself says, without the graph; None for an exported program or an altered network."""
+        if self.module is None or self.rewritings:
+            return None
+        found = dict(named_outputs(borrowed_copy(self.module)(inputs)))
+        name = next(name for name, step in self.graph.outputs.items() if step == self.output)
+        return found[name].float()
+
+    def at(self, y: int, x: int) -> "Network":
+        """The same network for images of y by x pixels: its table of layers is made for that size."""
+        graph = self._graph(y, x)
+        return replace(self, graph=graph, _graphs={}, _plans={})
+
+    @cached_property
+    def layers(self) -> Layers:
+        """The table of layers at the network's own input size."""
+        return Layers(self.graph)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channel, y, x) of the images its table is made for."""
+        return self.graph.input_shape
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.graph[self.output].shape[-1])  # type: ignore[index,arg-type]
+
+    def resolve(self, layer: str) -> str:
+        """The step behind a layer's name, or behind a module's path (the step that gives its output).
+
+        Raises UnknownNameError with the nearest layers.
+        """
+        if layer in self.graph.by_name:
+            return layer
+        if layer in self.graph.modules:
+            return self.graph.modules[layer]
+        raise UnknownNameError("layer", layer, dict.fromkeys((*self.layers.names, *self.graph.modules)))
+
+    def address(self, place: str) -> Address:
+        """A layer, unit or neuron of this network: `LAYER`, `LAYER:UNIT`, `LAYER:UNIT@y,x`.
+
+        Raises UnknownNameError for the layer, UsageError for a unit or a position it does not have.
+        """
+        found = Address.parse(place)
+        step = self.graph.by_name.get(self.resolve(found.layer))
+        layout = step.layout[0] if step else self.graph.input_layout
+        shape = layout.map_shape if layout else ()
+        if found.unit is not None and not (shape and found.unit < shape[0]):
+            raise UsageError(f"'{place}' was asked for.", f"{found.layer} has {shape[0] if shape else 'no'} units.", "Count from 0.")
+        if found.position and (len(shape) < 3 or found.position[0] >= shape[1] or found.position[1] >= shape[2]):
+            sizes = " x ".join(map(str, shape[1:])) or "one value a unit"
+            raise UsageError(f"'{place}' was asked for.", f"The maps of {found.layer} are {sizes} (y x).", "Count from 0, 0.")
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what the network computes: its operations and weights. Equal weights, equal hash."""
+        digest = sha256()
+        for step in self.graph:
+            digest.update(repr((step.op, step.inputs, step.shape)).encode())
+        for name in sorted(self.graph.tensors):
+            tensor = self.graph.tensors[name].detach().cpu().contiguous()
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        return digest.hexdigest()
+
+    def _compute(self, inputs: torch.Tensor, wanted: Sequence[str]) -> dict[str, Any]:
+        graph = self._graph_for(inputs)
+        return self._plan(graph, tuple(wanted))({INPUT: self._cast(inputs)})
+
+    def _cast(self, values: torch.Tensor) -> torch.Tensor:
+        return _placed(values, self.device, self.dtype, self.channels_last)
+
+    def _plan(self, graph: Graph, wanted: tuple[str, ...]) -> Plan:
+        key = graph.input_shape, wanted
+        if key not in self._plans:
+            known = wanted if INPUT not in wanted else tuple(name for name in wanted if name != INPUT)
+            folded = fold_batch_norm(graph, keep=known) if self.fold else graph
+            self._plans[key] = plan(folded, wanted)
+        return self._plans[key]
+
+    def _graph_for(self, inputs: torch.Tensor) -> Graph:
+        """The graph that takes these inputs. Raises InputShapeError if none does."""
+        channels, y, x = self.input_shape
+        if not isinstance(inputs, torch.Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
+            form = f"{inputs.dtype} of shape {tuple(inputs.shape)}" if isinstance(inputs, torch.Tensor) else type(inputs).__name__
+            raise InputShapeError(
+                "The network was given inputs.",
+                f"They are {form}.",
+                "Inputs are float, batch channel y x, normalised: net.preprocess(image) makes them.",
+            )
+        if inputs.shape[1] != channels:
+            raise InputShapeError(
+                "The network was given inputs.",
+                f"They have {inputs.shape[1]} channels; the network takes {channels}.",
+                "Load it with input_shape=(channels, y, x) if it takes any number, or convert the images.",
+            )
+        return self._graph(int(inputs.shape[2]), int(inputs.shape[3]))
+
+    def _graph(self, y: int, x: int) -> Graph:
+        if (y, x) == self.input_shape[1:] or self.graph.any_size:
+            return self.graph
+        if (y, x) not in self._graphs:
+            self._graphs[y, x] = self._read_again(y, x)
+        return self._graphs[y, x]
+
+    def _read_again(self, y: int, x: int) -> Graph:
+        if self.module is None:
+            raise InputShapeError(
+                f"The network was given images of {y} x {x} pixels.",
+                f"It was exported for {self.input_shape[1]} x {self.input_shape[2]} only.",
+                "Export it with dynamic sizes (torch.export.Dim), or resize the images.",
+            )
+        graph = read(self.module, (self.input_shape[0], y, x))
+        for rewriting in self.rewritings:
+            graph = swapped(graph, rewriting)
+        return graph.moved(self._cast)
+
+
+def _shown(graph: Graph, step: str, value: Any) -> torch.Tensor:
+    layout = graph.input_layout if step == INPUT else graph[step].layout[0]
+    if layout is None or not isinstance(value, torch.Tensor):
+        raise UsageError(f"The maps of '{step}' were asked for.", "Its value has no units.", "Ask for a layer of the table.")
+    return layout.to_map(value).float()
+
+
+def _placed(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype, channels_last: bool) -> torch.Tensor:
+    """A tensor on a device, in a precision and memory format; whole numbers keep their type."""
+    if not tensor.is_floating_point():
+        return tensor.to(device)
+    tensor = tensor.to(device=device, dtype=dtype)
+    if tensor.dim() == 4:
+        tensor = tensor.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return tensor

@@ -1,0 +1,156 @@
+"""What values do these layers take?  A forward walk computes the wanted steps, and only what they need, in one pass."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from convscope.errors import UsageError
+from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves
+
+# Operations that may write their value over that of their first input, when nobody needs it any more.
+_OVERWRITING = frozenset(
+    {"relu", "relu6", "silu", "hardswish", "hardsigmoid", "leaky_relu", "hardtanh", "sigmoid", "elu", "add", "mul"}
+)
+# Their values are new memory, which no other value shows.
+_FRESH = frozenset({"conv2d", "linear", "batch_norm", "max_pool2d", "avg_pool2d", "cat", *_OVERWRITING})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An order of work for one set of wanted steps, made once and run often.
+
+    Calling it with the values of the given steps (`batch unit y x` as the network holds them) returns those of the wanted ones.
+    """
+
+    given: tuple[str, ...]
+    wanted: tuple[str, ...]
+    program: "tuple[_Instruction, ...]"
+    slots: Mapping[str, int]
+    n_slots: int
+
+    def __call__(self, values: Mapping[str, Any], size: tuple[int, int] | None = None) -> dict[str, Any]:
+        """The wanted values; differentiable if gradients are enabled and a given value asks for them.
+
+        `size` is that of the images (y, x), where the first given value is not the images themselves.
+        """
+        slots: list[Any] = [None] * self.n_slots
+        for name in self.given:
+            slots[self.slots[name]] = values[name]
+        first = values[self.given[0]]
+        sizes = (first.shape[0], *(size or (tuple(first.shape[2:4]) if first.dim() == 4 else (0, 0))))
+        tracked = torch.is_grad_enabled() and any(_tracked(value) for value in values.values())
+        for step in self.program:
+            function = step.function if tracked or step.in_place is None else step.in_place
+            args, kwargs = list(step.args), dict(step.kwargs)
+            for place, hole in step.holes:
+                (kwargs if isinstance(place, str) else args)[place] = hole(slots, sizes)  # type: ignore[index]
+            slots[step.target] = function(*args, **kwargs)
+            for slot in step.done:
+                slots[slot] = None
+        return {name: slots[self.slots[name]] for name in self.wanted}
+
+
+def _tracked(value: Any) -> bool:
+    return any(_tracked(part) for part in value) if isinstance(value, (list, tuple)) else bool(value.requires_grad)
+
+
+_Hole = Callable[[list[Any], tuple[int, ...]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Instruction:
+    function: Callable[..., Any]
+    in_place: Callable[..., Any] | None
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    holes: tuple[tuple[int | str, _Hole], ...]  # arguments by place or keyword that must be filled in
+    target: int
+    done: tuple[int, ...]  # slots nobody reads after this step
+
+
+def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,)) -> Plan:
+    """The shortest pass from the given values to the wanted ones.
+
+    Raises UsageError if a wanted step does not follow from the given ones.
+    """
+    wanted, given = tuple(dict.fromkeys(wanted)), tuple(given)
+    steps = needed(graph, wanted, given)
+    slots = {name: i for i, name in enumerate((*given, *(step.name for step in steps)))}
+    last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
+    overwritable: set[str] = set()
+    program = []
+    for i, step in enumerate(steps):
+        done = tuple(slots[n] for n in dict.fromkeys(step.inputs) if last_use[n] == i and n not in wanted)
+        places: list[tuple[int | str, Any]] = [*enumerate(step.args), *step.kwargs.items()]
+        filled = {place: _filled(argument, graph, slots) for place, argument in places}
+        in_place = _in_place(graph, step, overwritable, last_use, i, wanted)
+        if step.op in _FRESH:
+            overwritable.add(step.name)
+        program.append(
+            _Instruction(
+                function=step.function,
+                in_place=in_place,
+                args=tuple(arg for arg, _ in filled.values())[: len(step.args)],
+                kwargs={key: arg for key, (arg, _) in filled.items() if isinstance(key, str)},
+                holes=tuple((place, hole) for place, (_, hole) in filled.items() if hole),
+                target=slots[step.name],
+                done=done,
+            )
+        )
+    return Plan(given, wanted, tuple(program), slots, len(slots))
+
+
+def needed(graph: Graph, wanted: Sequence[str], given: Sequence[str]) -> list[Step]:
+    """The steps between given and wanted values, in order. Raises UsageError if they do not suffice."""
+    missing = set(wanted) - set(given)
+    steps = []
+    for step in reversed(graph.steps):
+        if step.name in missing:
+            missing.discard(step.name)
+            missing.update(name for name in step.inputs if name not in given)
+            steps.append(step)
+    if missing:
+        raise UsageError(
+            f"The values of {', '.join(wanted)} were asked for, from those of {', '.join(given)}.",
+            f"They also depend on {', '.join(sorted(missing))}.",
+            "Give these values too.",
+        )
+    return steps[::-1]
+
+
+def _in_place(
+    graph: Graph, step: Step, overwritable: set[str], last_use: Mapping[str, int], now: int, wanted: Sequence[str]
+) -> Callable[..., Any] | None:
+    """The overwriting form of a step, where its first input is new memory that nobody reads afterwards."""
+    if step.op not in _OVERWRITING or step.kwargs or not isinstance(step.args[0], Ref):
+        return None
+    first = step.args[0].step
+    others = [leaf.step for leaf in leaves(step.args[1:]) if isinstance(leaf, Ref)]
+    if first not in overwritable or first in wanted or first in others or last_use[first] != now:
+        return None
+    if graph[first].shape != step.shape:  # a broadcast sum is larger than its input
+        return None
+    if any(graph[reader].op not in _FRESH for reader in graph.readers[first] if reader != step.name):
+        return None  # somebody may still look at this memory through a view
+    name, overload = step.function._schema.name.split("::")[1], step.function._overloadname
+    packet = getattr(torch.ops.aten, f"{name}_", None)
+    return getattr(packet, overload) if packet is not None and overload in packet.overloads() else None
+
+
+def _filled(argument: Any, graph: Graph, slots: Mapping[str, int]) -> tuple[Any, _Hole | None]:
+    """An argument that is ready, or how to get it when the time comes."""
+    if isinstance(argument, Param):
+        return graph.tensors[argument.name], None
+    if isinstance(argument, Ref):
+        slot = slots[argument.step]
+        return None, lambda values, sizes: values[slot]
+    if isinstance(argument, Size):
+        return None, lambda values, sizes: argument.at(*sizes)
+    if isinstance(argument, (list, tuple)):
+        parts = [_filled(part, graph, slots) for part in argument]
+        if all(hole is None for _, hole in parts):
+            return [part for part, _ in parts], None
+        return None, lambda values, sizes: [hole(values, sizes) if hole else part for part, hole in parts]
+    return argument, None

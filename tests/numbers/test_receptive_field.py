@@ -1,0 +1,296 @@
+"""Does every neuron see exactly the pixels the receptive-field walk says?
+
+The other derivation: make all weights and values positive, so that nothing cancels and every rectifier is open; then the pixels
+a neuron sees are those where the gradient of its value is not zero. Maxima, which pass only one gradient, become means.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from small_networks import Pooled, network
+from torch import nn
+from torch.nn import functional as F
+
+from convscope.network import Network, load
+from convscope.network.torchvision_ops import import_torchvision
+
+
+def positive(module: nn.Module) -> nn.Module:
+    """All weights positive, and small enough that no value overflows: each sum becomes about a mean."""
+    generator = torch.Generator().manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.running_mean.zero_()
+            part.running_var.fill_(1)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            fan_in = max(parameter[0].numel(), 1) if parameter.dim() > 1 else 1
+            parameter.copy_((0.5 + torch.rand(parameter.shape, generator=generator)) / fan_in)
+    return module.eval()
+
+
+def seen(net: Network, layers: list[str], images: torch.Tensor) -> dict[str, list[tuple[int, int, tuple[slice, slice]]]]:
+    """For the corners and the middle of each layer's map: the box round the pixels with a gradient."""
+    images = images.clone().requires_grad_()
+    maps = net.run(images, layers)
+    found = {}
+    for name in layers:
+        height, width = maps[name].shape[2:]
+        places = {(0, 0), (height - 1, width - 1), (height // 2, width // 2), (0, width - 1), (height - 1, width // 3)}
+        found[name] = [(y, x, _box(images, maps[name][0, :, y, x].sum())) for y, x in sorted(places)]
+    return found
+
+
+def _box(images: torch.Tensor, value: torch.Tensor) -> tuple[slice, slice]:
+    (gradient,) = torch.autograd.grad(value, images, retain_graph=True)
+    touched = gradient[0].abs().sum(0) > 0
+    return _extent(touched.any(1)), _extent(touched.any(0))
+
+
+def _extent(touched: torch.Tensor) -> slice:
+    where = touched.nonzero().flatten()
+    return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
+
+
+def assert_fields_are_what_gradients_see(net: Network, *, every: int = 1) -> None:
+    """At every (or every n-th) layer that has maps."""
+    layers = [layer.name for layer in net.layers if layer.map_shape][::every]
+    computed = net.swap("max_pool2d", "average") if any(layer.op == "max_pool2d" for layer in net.layers) else net
+    images = 0.5 + torch.rand(1, *net.input_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert layers
+    assert net.layers.without_field == ()
+    for name, places in seen(computed.to(dtype=torch.float64), layers, images).items():
+        field = net.layers[name].receptive_field
+        assert field is not None
+        for y, x, expected in places:
+            assert field.region(y, x) == expected, f"{name} at {y}, {x}"
+
+
+def _torchvision(name: str, **options: object) -> nn.Module:
+    return import_torchvision("torchvision.models").get_model(name, weights=None, **options)
+
+
+def _timm(name: str, **options: object) -> nn.Module:
+    return import_torchvision("timm").create_model(name, **options)
+
+
+class _Block(nn.Module):
+    """A residual block of a CIFAR network, its shortcut without parameters (He 2016, option A)."""
+
+    def __init__(self, n_before: int, n_units: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_before, n_units, 3, stride=stride, padding=1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(n_units), nn.BatchNorm2d(n_units)
+        self.conv2 = nn.Conv2d(n_units, n_units, 3, padding=1, bias=False)
+        self.stride, self.more = stride, n_units - n_before
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.more // 2, self.more // 2))
+        out += x
+        return F.relu(out)
+
+
+def cifar_resnet() -> nn.Module:
+    return Pooled(nn.Conv2d(3, 8, 3, padding=1), _Block(8, 8, 1), _Block(8, 16, 2), _Block(16, 16, 1), _Block(16, 32, 2))
+
+
+class _Padded(nn.Module):
+    """Borders that differ on every side, and one of each kind of padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, (3, 5), stride=2), nn.Conv2d(4, 4, 3, stride=(1, 2), padding="valid")
+        self.reflect = nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")
+        self.replicate = nn.Conv2d(4, 4, 3, padding=1, padding_mode="replicate")
+        self.circular = nn.Conv2d(4, 4, 3, padding=(0, 1), padding_mode="circular")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv1(F.pad(x, (0, 3, 2, 1)))
+        x = self.conv2(F.pad(x, (1, 0, -1, 2)))
+        return (self.reflect(x) + self.replicate(x)).mean((2, 3))
+
+
+def dilated() -> nn.Module:
+    return Pooled(
+        nn.Conv2d(3, 4, 3, padding=2, dilation=2),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, (3, 2), padding=(3, 1), dilation=(3, 2), stride=(2, 1)),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.Conv2d(4, 4, 3, padding="same", dilation=4),
+    )
+
+
+def ceilings() -> nn.Module:
+    return Pooled(
+        nn.MaxPool2d(3, stride=2, ceil_mode=True),
+        nn.Conv2d(3, 4, 2),
+        nn.AvgPool2d((2, 3), stride=(2, 2), padding=(1, 1), ceil_mode=True, count_include_pad=False),
+        nn.MaxPool2d(2, ceil_mode=True),
+    )
+
+
+def resampled() -> nn.Module:
+    return Pooled(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.AdaptiveAvgPool2d((5, 7)),
+        nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1),
+        nn.Upsample(size=(13, 17), mode="bilinear", align_corners=False),
+        nn.PixelUnshuffle(1),
+        nn.Conv2d(4, 4, 3, stride=2, groups=2),
+        nn.PixelShuffle(2),
+    )
+
+
+class _Branches(nn.Module):
+    """Branches of unequal reach, joined along units and along rows; a shift; a mirrored branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.wide = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, (1, 7), padding=(0, 3))
+        self.high = nn.Conv2d(3, 4, (5, 1), padding=(2, 0))
+        self.join, self.last = nn.Conv2d(12, 4, 1), nn.Conv2d(4, 4, 3, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.join(torch.cat([self.small(x), self.wide(x), self.high(x)], 1)) * 2
+        x = x + torch.roll(x, (1, -2), (2, 3)) * 1.5
+        top, bottom = x[:, :, :6], x[:, :, 6:]
+        x = torch.cat([bottom, top.flip(3)], 2) * 0.5
+        return self.last(x).mean((2, 3))
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], int]] = {
+    "resnet18": (lambda: _torchvision("resnet18"), (101, 131), 1),
+    "densenet": (lambda: _torchvision("densenet121", growth_rate=4, num_init_features=8), (69, 101), 3),
+    "googlenet": (lambda: _torchvision("googlenet", aux_logits=False, init_weights=False), (73, 97), 2),
+    "hrnet": (lambda: _timm("hrnet_w18_small"), (64, 96), 5),
+    "shufflenet": (lambda: _torchvision("shufflenet_v2_x0_5"), (67, 99), 3),
+    "same padding": (lambda: _timm("mobilenetv2_035", pad_type="same"), (65, 99), 3),
+    "cifar resnet": (cifar_resnet, (33, 27), 1),
+    "padded": (_Padded, (21, 33), 1),
+    "dilated": (dilated, (41, 53), 1),
+    "ceilings": (ceilings, (24, 32), 1),
+    "resampled": (resampled, (19, 26), 1),
+    "branches": (_Branches, (15, 22), 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fields_are_what_gradients_see(name: str) -> None:
+    build, size, every = NETWORKS[name]
+    assert_fields_are_what_gradients_see(network(positive(build()), *size), every=every)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("densenet121", (69, 101)), ("inception_v3", (107, 133))])
+def test_fields_are_what_gradients_see_at_every_layer_of_a_deep_network(name: str, size: tuple[int, int]) -> None:
+    options = {"aux_logits": False, "init_weights": False, "transform_input": False} if name == "inception_v3" else {}
+    assert_fields_are_what_gradients_see(network(positive(_torchvision(name, **options)), *size))
+
+
+@pytest.mark.parametrize(("name", "size"), [("seresnet18", (65, 97)), ("mobilenet_v3_small", (67, 99))])
+def test_a_squeeze_makes_everything_above_it_global(name: str, size: tuple[int, int]) -> None:
+    module = _timm(name) if name == "seresnet18" else _torchvision(name)
+    net = network(positive(module), *size)
+    layers = [layer.name for layer in net.layers if layer.map_shape and layer.receptive_field.size_px[0] < 40][:12]
+    layers += [layer.name for layer in net.layers if layer.map_shape and layer.op == "mul"][:3]
+    computed = net.swap("max_pool2d", "average") if any(layer.op == "max_pool2d" for layer in net.layers) else net
+    images = 0.5 + torch.rand(1, 3, *size, dtype=torch.float64)
+    whole = slice(0, size[0]), slice(0, size[1])
+    kinds = set()
+    for layer, places in seen(computed.to(dtype=torch.float64), list(dict.fromkeys(layers)), images).items():
+        is_global = net.layers[layer].receptive_field.is_global
+        assert is_global == all(box == whole for _, _, box in places), layer
+        kinds.add(is_global)
+    assert kinds == {True, False}
+
+
+class _Attention(nn.Module):
+    """A convolution, attention over its tokens written by hand or fused, and a convolution over the result."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.conv, self.qkv, self.after = nn.Conv2d(3, 8, 3, stride=4), nn.Linear(8, 24), nn.Conv2d(8, 4, 1)
+        self.fused = fused
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        batch, unit, height, width = x.shape
+        tokens = self.qkv(x.flatten(2).transpose(1, 2)).reshape(batch, height * width, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        query, key, value = tokens.unbind(0)
+        if self.fused:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        else:
+            mixed = (query @ key.transpose(-1, -2)).softmax(-1) @ value
+        maps = mixed.transpose(1, 2).reshape(batch, height * width, unit).transpose(1, 2).reshape(x.shape)
+        return self.after(maps).mean((2, 3))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_attention_makes_everything_above_it_global(fused: bool) -> None:
+    net = network(positive(_Attention(fused)), 21, 29)
+    assert not net.layers["conv"].receptive_field.is_global
+    assert not net.layers["qkv"].receptive_field.is_global
+    assert net.layers["after"].receptive_field.is_global
+    images = 0.5 + torch.rand(1, 3, 21, 29, dtype=torch.float64)
+    for layer, places in seen(net.to(dtype=torch.float64), ["conv", "qkv", "after"], images).items():
+        for y, x, box in places:
+            assert net.layers[layer].receptive_field.region(y, x) == box, layer
+
+
+@pytest.mark.slow
+def test_coatnet_is_global_from_its_first_attention_on() -> None:
+    net = load(positive(_timm("coatnet_nano_rw_224")), size=(224, 224))
+    first = next(i for i, layer in enumerate(net.layers) if layer.kind == "attention")
+    globally = [layer.receptive_field.is_global for layer in net.layers]
+    assert not any(layer.receptive_field.is_global for layer in net.layers[:first] if layer.op == "conv2d" and ".se" not in layer.name)
+    assert all(globally[i] for i, layer in enumerate(net.layers) if i > first and layer.op == "conv2d")
+    assert net.layers.without_field == ()
+
+
+# size, stride and offset (centre of the first neuron's field), each (y, x), worked out by hand
+BY_HAND: dict[str, tuple[list[nn.Module], tuple[float, float], tuple[float, float], tuple[float, float]]] = {
+    "3x3": ([nn.Conv2d(3, 2, 3)], (3, 3), (1, 1), (1.5, 1.5)),
+    "3x3 padded": ([nn.Conv2d(3, 2, 3, padding=1)], (3, 3), (1, 1), (0.5, 0.5)),
+    "3x3 stride 2 padded": ([nn.Conv2d(3, 2, 3, stride=2, padding=1)], (3, 3), (2, 2), (0.5, 0.5)),
+    # a field of 7 that starts at -3, then one of 3 with stride 2 that starts one step (2 px) before
+    "stem": (
+        [nn.Conv2d(3, 2, 7, stride=2, padding=3), nn.MaxPool2d(3, stride=2, padding=1)],
+        (11, 11),
+        (4, 4),
+        (0.5, 0.5),
+    ),
+    "patches": ([nn.Conv2d(3, 2, 4, stride=4)], (4, 4), (4, 4), (2, 2)),
+    "two patches": ([nn.Conv2d(3, 2, 4, stride=4), nn.Conv2d(2, 2, 2, stride=2)], (8, 8), (8, 8), (4, 4)),
+    "dilated": ([nn.Conv2d(3, 2, 3, dilation=(2, 3), padding=(2, 0))], (5, 7), (1, 1), (0.5, 3.5)),
+    "unequal": (
+        [nn.Conv2d(3, 2, (3, 5), stride=(2, 1), padding=(0, 2)), nn.AvgPool2d((2, 3), stride=(1, 3))],
+        (5, 7),
+        (2, 3),
+        (2.5, 1.5),
+    ),
+    "even kernel": ([nn.Conv2d(3, 2, 2, padding=1)], (2, 2), (1, 1), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_size_stride_and_offset_are_those_worked_out_by_hand(name: str) -> None:
+    parts, size, stride, offset = BY_HAND[name]
+    net = network(Pooled(*parts), 33, 45)
+    field = net.layers[str(len(parts) - 1)].receptive_field
+    assert (field.size_px, field.stride_px, field.offset_px) == (size, stride, offset)
+
+
+def test_size_stride_and_offset_agree_with_the_regions_away_from_the_borders() -> None:
+    net = network(cifar_resnet(), 65, 77)
+    for layer in net.layers:
+        if layer.map_shape:
+            field, (height, width) = layer.receptive_field, layer.map_shape
+            rows, columns = field.region(height // 2, width // 2)
+            assert (rows.stop - rows.start, columns.stop - columns.start) == field.size_px
+            assert (rows.start + rows.stop) / 2 == field.offset_px[0] + height // 2 * field.stride_px[0]
+            assert (columns.start + columns.stop) / 2 == field.offset_px[1] + width // 2 * field.stride_px[1]

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -452,6 +453,18 @@ def test_bad_idx(tmp_path, content, words):
         (tmp_path / name).write_bytes(write(content))
         with pytest.raises(ImagesError, match=words):
             images(tmp_path / name)
+
+
+def test_promises_take_no_memory(tmp_path):
+    (tmp_path / "a-images-idx3-ubyte").write_bytes(idx((60000, 300, 300), b"12"))
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("images.npy", npy_header((60000, 300, 300)) + b"12")
+    tracemalloc.start()
+    for name in ("a-images-idx3-ubyte", "b.npz"):
+        with pytest.raises(ImagesError, match="not hold"):
+            images(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 def test_idx_with_the_wrong_labels(tmp_path):

@@ -124,6 +124,11 @@ def test_labels_by_name_and_partly(tmp_path):
     assert (found.label_names, found.labels.tolist()) == (("cat", "dog"), [-1, 1, 0])
     by_file = images(save(tmp_path / "flat", "q/a.png", "q/b.png"), labels={"b.png": "dog"})
     assert by_file.labels.tolist() == [-1, 0]
+    shared = images(tmp_path / "flat", labels={"q/a.png": "cat", "b.png": "dog"})
+    assert shared.labels.tolist() == [0, 1]
+    Image.fromarray(PIXELS[0]).save(save(tmp_path / "flat", "r/a.png") / "r" / "b.png")
+    shared = images(tmp_path / "flat", labels={"q/a.png": "cat", "b.png": "dog"})  # two are called b.png
+    assert shared.labels.tolist() == [0, -1, -1, -1]
     whole = images(tmp_path, labels=r"(?P<label>[xy])/")
     assert whole.label_names == ("x", "y")
     assert images(PIXELS[:3], labels=[None, -1, 4]).labels.tolist() == [-1, -1, 4]
@@ -172,6 +177,7 @@ def test_match_gives_the_networks_indices(tmp_path):
     assert found.label_source == "folder names, matched to the network's classes"
     assert images(tmp_path, labels=[2, 0, 1]).match(CLASSES).label_names == CLASSES.names
     assert images(tmp_path, labels=False).match(CLASSES).label_names is None
+    assert images(PIXELS[:3], labels=["dane", None, "fish"]).match(CLASSES).labels.tolist() == [2, -1, 0]
 
 
 def test_match_lists_what_it_does_not_find(tmp_path):
@@ -281,6 +287,8 @@ def test_float_arrays_stay_exact():
     exact = images(PIXELS / 255)
     assert np.array_equal(exact[3].pixels, PIXELS[3])
     assert exact[3].images01.dtype == np.float32
+    levels = np.array([[[0.0, 0.499, 1.501], [127.4, 127.6, 254.6]]]) / 255
+    assert images(levels)[0].pixels.tolist() == [[[0, 0, 2], [127, 128, 255]]]
     fine = images(np.linspace(0, 1, 2 * 5 * 7 * 3).reshape(2, 5, 7, 3))
     torch.testing.assert_close(PLAIN(fine[1])[0], torch.linspace(0, 1, 210).reshape(2, 5, 7, 3)[1].permute(2, 0, 1))
     assert np.array_equal(images(PIXELS)[0].images01, PIXELS[0].astype(np.float32) / 255)
@@ -453,7 +461,7 @@ def test_a_stream_is_the_images_one_by_one(tmp_path):
 def test_a_stream_starts_anywhere_and_takes_any_function():
     found = images(PIXELS)
     (batch,) = found[2:].stream(lambda picture: torch.full((1, 2, 3), float(picture.id)), start=7)
-    assert batch.indices == (7, 8, 9)
+    assert (batch.indices, batch.stop) == ((7, 8, 9), 10)
     assert batch.inputs[:, 0, 0, 0].tolist() == [9, 10, 11]
     assert list(found.stream(PLAIN, start=12)) == []
     half = next(found.stream(lambda picture: torch.zeros(1, 2, 3, dtype=torch.bfloat16)))
@@ -511,6 +519,22 @@ def test_a_stream_holds_few_images_and_closes():
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+def test_closing_a_stream_cancels_what_waits():
+    calls = []
+
+    def slow(picture):
+        time.sleep(0.002)
+        calls.append(picture.id)
+        return torch.zeros(1, 2, 3)
+
+    seen = images(np.zeros((400, 2, 3, 3), np.uint8)).stream(slow, batch_size=50, workers=1)
+    next(seen)
+    seen.close()
+    n_calls = len(calls)
+    time.sleep(0.05)
+    assert len(calls) == n_calls < 130  # two batches, the second because one is held back; not the hundred in waiting
 
 
 def test_faults_of_the_callers_own_function_are_not_hidden():

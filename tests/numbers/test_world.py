@@ -92,6 +92,10 @@ def test_other_sizes(size: tuple[int, int]) -> None:
     assert all(numbers.shape == (20, *size) for numbers in few.maps.values())
     share = (few.maps["object"] > 0).mean() * size[0] * size[1] / min(size) ** 2
     assert 0.08 < share < 0.4
+    for side_px, axis in zip(size, "yx", strict=True):
+        for name, reach in ((f"center_{axis}_px", 0.1), (f"clutter_{axis}_px", 0.5)):
+            places = few.parameters[name] / side_px - 0.5
+            assert 0.7 * reach < np.abs(places).max() <= reach, name
 
 
 def test_painted_colors_are_those_of_the_pixels() -> None:
@@ -100,7 +104,10 @@ def test_painted_colors_are_those_of_the_pixels() -> None:
         core = ndimage.binary_erosion(mask, np.ones((1, 5, 5)))
         red, green, blue = np.median(neutral.images[core], axis=0) / 255
         hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+        along = neutral.images[core].astype(float) @ np.array([red, green, blue])
+        lengths = np.linalg.norm(neutral.images[core].astype(float), axis=1) * np.linalg.norm([red, green, blue])
         assert core.sum() > 500
+        assert (along > 0.97 * lengths).mean() > 0.98, name  # whatever the shade
         if name in HUES_DEG:
             assert abs((hue * 360 - HUES_DEG[name] + 180) % 360 - 180) < 12, name
             assert saturation > 0.3

@@ -143,8 +143,7 @@ class Classes:
         further: dict[str, tuple[int, ...]] = {}
         for index, name in enumerate(self.names):
             for other in {_plain(part) for part in (*_split(name), *(self.synonyms[index] if self.synonyms else ()))}:
-                if other not in table:
-                    further[other] = (*further.get(other, ()), index)
+                further[other] = (*further.get(other, ()), index)
         return further | table
 
 

@@ -73,6 +73,8 @@ def world_source(name: str) -> WorldSource:
     for part in filter(None, query.split("&")):
         key, _, value = part.partition("=")
         if key not in ("n", "seed") or not value.isdecimal():
-            raise UsageError(f"The images '{name}' were asked for.", f"'{part}' is not known.", "Write n=500 or seed=3.")
+            raise UsageError(
+                f"The images '{name}' were asked for.", f"'{part}' is not known.", "Write n=500 or seed=3."
+            )
         options[key] = int(value)
     return WorldSource(World(), options["n"], options["seed"])

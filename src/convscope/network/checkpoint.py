@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,6 @@ from torch import nn
 from convscope.errors import WeightsError
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "model_ema", "module")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.", "backbone.")
 _BENIGN = re.compile(r"(^|\.)num_batches_tracked$")
 
 
@@ -30,7 +30,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read is refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _unsafe(path, error) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -92,7 +94,7 @@ def apply_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, sourc
         raise WeightsError(
             f"The weights of '{source}' were to be loaded into {type(module).__name__}.",
             f"They belong to another network: {n_fit} of {len(own)} tensors fit.\n" + "\n".join(problems),
-            "Give the weights of this architecture, check the options after '?', or ask for a partial load (partial=True, --partial).",
+            "Give the weights of this architecture, check the options after '?', or ask for a part (partial=True, --partial).",
         )
     fitting = {name: tensor for name, tensor in state.items() if name in own and tensor.shape == own[name].shape}
     module.load_state_dict(fitting, strict=False)
@@ -100,17 +102,18 @@ def apply_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, sourc
 
 
 def _without_prefix(state: Mapping[str, torch.Tensor], own: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
-    """The state with that common prefix cut off, or put on, that makes most names fit."""
+    """The state with that prefix cut off (`module.`, `model.module.`), or put on, that makes most names fit."""
 
     def n_fitting(candidate: Mapping[str, Any]) -> int:
         return sum(name in own for name in candidate)
 
-    best = state
-    for prefix in _PREFIXES:
-        cut = {name.removeprefix(prefix): tensor for name, tensor in best.items()}
-        put = {prefix + name: tensor for name, tensor in best.items()}
-        best = max((best, cut, put), key=n_fitting)
-    return best
+    samples = list(own)[:3]  # a prefix common to all names shows at any of them
+    cut = {name.removesuffix(key) for key in samples for name in state if name.endswith("." + key)}
+    put = {key.removesuffix(name) for name in list(state)[:3] for key in own if key.endswith("." + name)}
+    candidates: list[Mapping[str, torch.Tensor]] = [state]
+    candidates += [{name.removeprefix(prefix): tensor for name, tensor in state.items()} for prefix in sorted(cut)]
+    candidates += [{prefix + name: tensor for name, tensor in state.items()} for prefix in sorted(put)]
+    return max(candidates, key=n_fitting)
 
 
 def _listed(what: str, names: list[str], most: int = 6) -> list[str]:

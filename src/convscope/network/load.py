@@ -52,7 +52,7 @@ def load(
         graph = read_program(origin.model)
         module = None
     else:
-        module = origin.model.eval() if not isinstance(source, nn.Module) else origin.model
+        module = origin.model.eval()
         graph = read(module, shape)
     notes = list(origin.notes)
     if assumed:

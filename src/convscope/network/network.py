@@ -22,6 +22,7 @@ from convscope.walks.onward import Onward, onward
 from convscope.walks.swap import Rewriting, swapped
 
 Maps = dict[str, torch.Tensor]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Network:
     fold: bool = True  # whether batch norms are folded into convolutions while computing
     rewritings: tuple[Rewriting, ...] = ()
     notes: tuple[str, ...] = ()
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
     _graphs: dict[tuple[int, int], Graph] = field(repr=False, default_factory=dict)
@@ -159,7 +160,8 @@ class Network:
         layout = step.layout[0] if step else self.graph.input_layout
         shape = layout.map_shape if layout else ()
         if found.unit is not None and not (shape and found.unit < shape[0]):
-            raise UsageError(f"'{place}' was asked for.", f"{found.layer} has {shape[0] if shape else 'no'} units.", "Count from 0.")
+            n_units = shape[0] if shape else "no"
+            raise UsageError(f"'{place}' was asked for.", f"{found.layer} has {n_units} units.", "Count from 0.")
         if found.position and (len(shape) < 3 or found.position[0] >= shape[1] or found.position[1] >= shape[2]):
             sizes = " x ".join(map(str, shape[1:])) or "one value a unit"
             raise UsageError(f"'{place}' was asked for.", f"The maps of {found.layer} are {sizes} (y x).", "Count from 0, 0.")
@@ -194,7 +196,7 @@ class Network:
 
     def _graph_for(self, inputs: torch.Tensor) -> Graph:
         """The graph that takes these inputs. Raises InputShapeError if none does."""
-        channels, y, x = self.input_shape
+        channels = self.input_shape[0]
         if not isinstance(inputs, torch.Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
             form = f"{inputs.dtype} of shape {tuple(inputs.shape)}" if isinstance(inputs, torch.Tensor) else type(inputs).__name__
             raise InputShapeError(

@@ -2,7 +2,7 @@
 
 from convscope.errors import UnknownNameError, WeightsError
 from convscope.images import Classes, Preprocess
-from convscope.network.builtin import world_classes, world_net
+from convscope.network.builtin import SIZE_PX, world_classes, world_facts, world_net
 from convscope.network.origin import Origin, Request
 from convscope.registry import register
 
@@ -17,7 +17,7 @@ def builtin_source(request: Request) -> Origin:
     return Origin(
         model=world_net(),
         weights="convscope",
-        preprocess=Preprocess(resize=64, crop=(64, 64)),
+        preprocess=Preprocess(resize=min(SIZE_PX), crop=SIZE_PX, mean=world_facts()["mean"], std=world_facts()["std"]),
         classes=Classes(tuple(world_classes())),
-        input_shape=(3, 64, 64),
+        input_shape=(3, *SIZE_PX),
     )

@@ -32,7 +32,9 @@ def main() -> None:
             bar(f"{name}, batch {batch}: graph / module", ratio(times, "graph", "module"), 1.0)
         _, trials = cs.fastest(network, torch.randn(8, 3, 224, 224))
         for trial in trials:
-            print(f"    {trial.name:<24} {trial.images_per_s:8.1f} images/s   logits within {trial.logit_difference:.1e}")
+            print(
+                f"    {trial.name:<24} {trial.images_per_s:8.1f} images/s   logits within {trial.logit_difference:.1e}"
+            )
 
 
 if __name__ == "__main__":

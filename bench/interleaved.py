@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def seconds(candidates: Mapping[str, Callable[[], object]], *, n_rounds: int = 15, warm_up: int = 2) -> dict[str, list[float]]:
+def seconds(
+    candidates: Mapping[str, Callable[[], object]], *, n_rounds: int = 15, warm_up: int = 2
+) -> dict[str, list[float]]:
     """Seconds of each candidate in each round; all run once in every round, in turn, beginning with another one each time."""
     names = list(candidates)
     found: dict[str, list[float]] = {name: [] for name in names}

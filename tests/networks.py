@@ -27,12 +27,17 @@ def tiny_darknet() -> Built:
             features.append(nn.MaxPool2d(2, 2))
             continue
         n_units, kernel = abs(int(entry)), 1 if int(entry) < 0 else 3
-        features += [nn.Conv2d(n_before, n_units, kernel, padding=kernel // 2, bias=False), nn.BatchNorm2d(n_units, eps=1e-3)]
+        features += [
+            nn.Conv2d(n_before, n_units, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(n_units, eps=1e-3),
+        ]
         features += [nn.LeakyReLU(0.1)]
         n_before = n_units
     classifier = nn.Conv2d(n_before, 1000, 1)
     model = nn.Sequential(
-        OrderedDict(features=nn.Sequential(*features), classifier=classifier, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
+        OrderedDict(
+            features=nn.Sequential(*features), classifier=classifier, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten()
+        )
     )
     return model, {"preprocess": {"resize": 256, "crop": (224, 224)}}
 
@@ -154,7 +159,13 @@ class MobileFaceNet(nn.Module):
         self.conv1 = ConvBN(3, 64, 3, 2, 1)
         self.dw_conv = DepthwiseSeparable(64, 64)
         blocks, n_before = [], 64
-        for expansion, n_units, n_blocks, stride in ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)):
+        for expansion, n_units, n_blocks, stride in (
+            (2, 64, 5, 2),
+            (4, 128, 1, 2),
+            (2, 128, 6, 1),
+            (4, 128, 1, 2),
+            (2, 128, 2, 1),
+        ):
             for i in range(n_blocks):
                 blocks.append(InvertedResidual(n_before, n_units, stride if i == 0 else 1, expansion))
                 n_before = n_units
@@ -239,7 +250,11 @@ class ONet(nn.Module):
 
 
 def _mtcnn(model: nn.Module, size: int) -> Built:
-    return model, {"preprocess": {"resize": (size, size), **MTCNN_RANGE}, "classes": FACE, "input_shape": (3, size, size)}
+    return model, {
+        "preprocess": {"resize": (size, size), **MTCNN_RANGE},
+        "classes": FACE,
+        "input_shape": (3, size, size),
+    }
 
 
 def mtcnn_pnet() -> Built:

@@ -53,7 +53,9 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     return int(stopped.value.code or 0), out, err
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["layers", "--help"], ["check", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["layers", "--help"], ["check", "--help"], ["demo", "--help"]]
+)
 def test_help_imports_neither_torch_nor_rich(args: list[str]) -> None:
     code = (
         "import sys\nfrom convscope.cli import main\n"
@@ -99,7 +101,9 @@ def test_layers_as_json_is_one_document(here: Path, capsys: pytest.CaptureFixtur
     assert row["macs"] == 16 * 28 * 4 * 27
 
 
-def test_check_measures_accuracy_and_names_what_it_could_not_read(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_measures_accuracy_and_names_what_it_could_not_read(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, _ = run(capsys, "check", NET, "photos", "--size", "33x57", "--json")
     found = json.loads(out)
     assert code == 0

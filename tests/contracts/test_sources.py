@@ -114,7 +114,11 @@ def _offline(*args: object, **kwargs: object) -> None:
 def hf_folder(tmp_path: Path) -> Path:
     transformers = pytest.importorskip("transformers")
     config = transformers.ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", id2label={0: "cat", 1: "dog", 2: "bus"}
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label={0: "cat", 1: "dog", 2: "bus"},
     )
     model = transformers.ResNetForImageClassification(config)
     model.save_pretrained(tmp_path, safe_serialization=True)
@@ -138,7 +142,9 @@ def test_transformers_folder(hf_folder: Path) -> None:
 
 def test_transformers_hub_that_cannot_be_reached_says_what_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match=r"config\.json, preprocessor_config\.json and model\.safetensors of nobody/nothing"):
+    with pytest.raises(
+        InputError, match=r"config\.json, preprocessor_config\.json and model\.safetensors of nobody/nothing"
+    ):
         cs.load("hf:nobody/nothing-at-all")
 
 
@@ -430,7 +436,9 @@ def test_a_program_with_a_pickle_inside_is_refused_and_not_run(tmp_path: Path, s
     ("content", "said"),
     [(b"", "cannot be read"), (b"not a checkpoint", "cannot be read|nothing in it was run"), (None, "no such file")],
 )
-def test_weights_that_are_damaged_or_not_there(tmp_path: Path, small_file: Path, content: bytes | None, said: str) -> None:
+def test_weights_that_are_damaged_or_not_there(
+    tmp_path: Path, small_file: Path, content: bytes | None, said: str
+) -> None:
     for name in ("w.pt", "w.safetensors"):
         if content is not None:
             (tmp_path / name).write_bytes(content)

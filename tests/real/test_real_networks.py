@@ -15,7 +15,20 @@ pytestmark = [pytest.mark.data, pytest.mark.slow]
 NETWORKS = str(Path(__file__).parents[1] / "networks.py")
 SAMPLE = "images/imagenet1k_sample"
 CIFAR = "datasets/cifar10/test_10000.npz"
-CAFFE = ("--size", "227", "--resize", "256", "--channels", "BGR", "--scale", "255", "--mean", "104,117,123", "--std", "1,1,1")
+CAFFE = (
+    "--size",
+    "227",
+    "--resize",
+    "256",
+    "--channels",
+    "BGR",
+    "--scale",
+    "255",
+    "--mean",
+    "104,117,123",
+    "--std",
+    "1,1,1",
+)
 HALF = ("--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
 
 # spec, weights, images, options; top-1 and top-5 in percent as stated beside the data, and how far ours may be off: one image of
@@ -30,7 +43,9 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("spec", "weights", "images", "options", "top1", "top5", "off"), KNOWN, ids=lambda v: str(v)[-24:])
+@pytest.mark.parametrize(
+    ("spec", "weights", "images", "options", "top1", "top5", "off"), KNOWN, ids=lambda v: str(v)[-24:]
+)
 def test_accuracy_is_what_it_is_known_to_be(
     data_dir: Path,
     capsys: pytest.CaptureFixture[str],
@@ -62,8 +77,12 @@ def face_net(data_dir: Path, name: str) -> cs.Network:
     return cs.load(f"{NETWORKS}:{name}", weights=data_dir / "weights" / f"{name}_face.safetensors")
 
 
-@pytest.mark.parametrize(("name", "accepted", "rejected"), [("pnet", 1.0, 0.973), ("rnet", 1.0, 0.993), ("onet", 1.0, 0.995)])
-def test_face_detectors_accept_faces_and_reject_scenes(data_dir: Path, name: str, accepted: float, rejected: float) -> None:
+@pytest.mark.parametrize(
+    ("name", "accepted", "rejected"), [("pnet", 1.0, 0.973), ("rnet", 1.0, 0.993), ("onet", 1.0, 0.995)]
+)
+def test_face_detectors_accept_faces_and_reject_scenes(
+    data_dir: Path, name: str, accepted: float, rejected: float
+) -> None:
     net = face_net(data_dir, f"mtcnn_{name}")
     faces = np.load(data_dir / "datasets" / "faces" / "orl_faces.npz")
     shown = [square(face, points) for face, points in zip(faces["images"], faces["landmarks_5pt_xy"], strict=True)]
@@ -101,7 +120,9 @@ def test_face_embedding_recognizes_people(data_dir: Path) -> None:
     faces = np.load(data_dir / "datasets" / "faces" / "orl_faces.npz")
     aligned = [align(face, points) for face, points in zip(faces["images"], faces["landmarks_5pt_xy"], strict=True)]
     with torch.no_grad():
-        embedded = torch.nn.functional.normalize(torch.cat([net(net.preprocess(aligned[i : i + 50])) for i in range(0, 400, 50)]))
+        embedded = torch.nn.functional.normalize(
+            torch.cat([net(net.preprocess(aligned[i : i + 50])) for i in range(0, 400, 50)])
+        )
     alike = embedded @ embedded.T
     alike.fill_diagonal_(-1)
     person = torch.from_numpy(faces["person"])
@@ -116,4 +137,6 @@ def align(face: np.ndarray, points: np.ndarray) -> np.ndarray:
     rows[n:] = np.stack([TEMPLATE[:, 1], TEMPLATE[:, 0], np.zeros(n), np.ones(n)], axis=1)
     a, b, dx, dy = np.linalg.lstsq(rows, np.concatenate([points[:, 0], points[:, 1]]), rcond=None)[0]
     picture = Image.fromarray(face).convert("RGB")
-    return np.asarray(picture.transform((112, 112), Image.Transform.AFFINE, (a, -b, dx, b, a, dy), Image.Resampling.BILINEAR))
+    return np.asarray(
+        picture.transform((112, 112), Image.Transform.AFFINE, (a, -b, dx, b, a, dy), Image.Resampling.BILINEAR)
+    )

@@ -74,7 +74,10 @@ def _lines(found: "Check") -> list[tuple[str, str]]:
     total, (channels, y, x) = net.layers.total, net.input_shape
     lines = [
         ("network", f"{net.name}, weights: {net.weights}"),
-        ("reads", f"images of {channels} x {y} x {x}, {net.n_classes} classes{'' if net.classes else ' without names'}"),
+        (
+            "reads",
+            f"images of {channels} x {y} x {x}, {net.n_classes} classes{'' if net.classes else ' without names'}",
+        ),
         ("size", f"{len(net.layers)} layers, {count(total.n_parameters)} parameters, {count(total.n_macs)} MACs"),
         ("graph", _graph(found)),
         ("rules", _rules(found)),
@@ -82,11 +85,15 @@ def _lines(found: "Check") -> list[tuple[str, str]]:
     for i, trial in enumerate(found.trials):
         note = ", fastest" if i == 0 else ""
         lines.append(
-            ("speed" if i == 0 else "", f"{trial.name}: {trial.images_per_s:,.1f} images/s, logits within "
-             f"{trial.logit_difference:.1e}{note}")
+            (
+                "speed" if i == 0 else "",
+                f"{trial.name}: {trial.images_per_s:,.1f} images/s, logits within {trial.logit_difference:.1e}{note}",
+            )
         )
     if found.accuracy:
-        lines.append(("top-1", f"{_percent(found.accuracy.top1)} of {found.accuracy.n_labelled:,} ({found.label_source})"))
+        lines.append(
+            ("top-1", f"{_percent(found.accuracy.top1)} of {found.accuracy.n_labelled:,} ({found.label_source})")
+        )
         if found.accuracy.top5:
             lines.append(("top-5", _percent(found.accuracy.top5)))
     elif found.n_images:

@@ -26,5 +26,6 @@ def command(n_images: int, seed: int, quiet: bool) -> None:
     with progress("scenes", shown=not quiet) as update:
         report(check(network, scenes, progress=update))
     out.print(
-        "\nNow yours: convscope check timm:NAME --weights FILE photos/   (convscope check --help tells the rest)", markup=False
+        "\nNow yours: convscope check timm:NAME --weights FILE photos/   (convscope check --help tells the rest)",
+        markup=False,
     )

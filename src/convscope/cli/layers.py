@@ -25,7 +25,9 @@ def command(network: "Network", kind: tuple[str, ...], as_json: bool) -> None:
     rows = layers.of_kind(*kind) if kind else tuple(layers)
     if kind and not rows:
         known = sorted({row.kind for row in layers})
-        raise click.BadParameter(f"no layer is of kind {', '.join(kind)}; there are: {', '.join(known)}", param_hint="--kind")
+        raise click.BadParameter(
+            f"no layer is of kind {', '.join(kind)}; there are: {', '.join(known)}", param_hint="--kind"
+        )
     if as_json:
         body = {
             "network": network.name,

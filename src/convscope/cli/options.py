@@ -52,7 +52,9 @@ class _Size(click.ParamType):
 
 
 _NETWORK_OPTIONS = (
-    click.option("--weights", metavar="FILE", help="Weights: safetensors or a plain checkpoint; 'hub' downloads the published."),
+    click.option(
+        "--weights", metavar="FILE", help="Weights: safetensors or a plain checkpoint; 'hub' downloads the published."
+    ),
     click.option("--partial", is_flag=True, help="Load what fits of weights that do not fit."),
     click.option("--classes", metavar="FILE", help="Class names: a JSON file, or text with one name a line."),
     click.option("--size", type=_Size(), help="Size of the images it sees, in px: 224, or 64x96 (height x width)."),
@@ -64,7 +66,9 @@ _NETWORK_OPTIONS = (
     click.option("--std", type=_Numbers(), help="Divided by, one number a channel."),
     click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the channels."),
     click.option("--scale", type=float, help="The value of a full pixel: 1 (default) or 255."),
-    click.option("--fold/--no-fold", default=True, help="Fold batch norms into convolutions while computing (default: yes)."),
+    click.option(
+        "--fold/--no-fold", default=True, help="Fold batch norms into convolutions while computing (default: yes)."
+    ),
 )
 _PREPROCESS_NAMES = ("resize", "interpolation", "mean", "std", "channels", "scale")
 _NETWORK_NAMES = ("weights", "partial", "classes", "size", "input_channels", "output", "fold", *_PREPROCESS_NAMES)
@@ -90,5 +94,7 @@ def _load(net: str, settings: dict[str, Any]) -> "Network":
     for note in network.notes:
         click.echo(f"note: {note}", err=True)
     if network.weights == "random":
-        click.echo("note: the weights are random; give --weights FILE, or --weights hub for the published ones", err=True)
+        click.echo(
+            "note: the weights are random; give --weights FILE, or --weights hub for the published ones", err=True
+        )
     return network

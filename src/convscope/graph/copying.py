@@ -39,5 +39,6 @@ def onlookers(module: nn.Module) -> list[str]:
     return [
         path
         for path, part in module.named_modules()
-        if part._forward_hooks or any(type(h).__name__ not in _COMPUTING_HOOKS for h in part._forward_pre_hooks.values())
+        if part._forward_hooks
+        or any(type(h).__name__ not in _COMPUTING_HOOKS for h in part._forward_pre_hooks.values())
     ]

@@ -94,7 +94,9 @@ class Graph:
     input_shape: tuple[int, int, int]  # channel y x
     outputs: Mapping[str, str]  # name of an output -> name of the step that gives it
     modules: Mapping[str, str] = field(default_factory=dict)  # path of a module -> the step that gives its output
-    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # a constant -> the parameters it was made from
+    sources: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # a constant -> the parameters it was made from
     learned: Mapping[str, int] = field(default_factory=dict)  # number of entries of each of the owner's parameters
     any_size: bool = False  # takes images of other sizes than input_shape as it stands
     input_layout: Layout | None = None
@@ -153,9 +155,17 @@ class Graph:
         """The same graph with other steps."""
         return replace(self, steps=tuple(steps), **changes)
 
-    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> "Graph":
-        """The same graph with every tensor put through `move` (another device, precision or memory format)."""
-        return replace(self, tensors={name: move(tensor) for name, tensor in self.tensors.items()})
+    def moved(
+        self, move: Callable[[torch.Tensor], torch.Tensor], constant: Callable[[Any], Any] = lambda value: value
+    ) -> "Graph":
+        """The same graph with every tensor put through `move` (another device, precision, memory format).
+
+        `constant` does the same to what stands in the arguments of steps: a precision to convert to, a device to create on.
+        """
+        steps = tuple(
+            replace(step, args=substitute(step.args, constant), kwargs=substitute(step.kwargs, constant)) for step in self.steps
+        )
+        return replace(self, steps=steps, tensors={name: move(tensor) for name, tensor in self.tensors.items()})
 
 
 def leaves(argument: Any) -> Iterator[Any]:

@@ -10,7 +10,17 @@ KINDS: dict[str, frozenset[str]] = {
     "norm": frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm"}),
     "activation": frozenset(
         {"relu", "relu6", "leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardtanh"}
-        | {"hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "softsign", "log_sigmoid", "softmax", "log_softmax"}
+        | {
+            "hardswish",
+            "hardsigmoid",
+            "sigmoid",
+            "tanh",
+            "softplus",
+            "softsign",
+            "log_sigmoid",
+            "softmax",
+            "log_softmax",
+        }
     ),
     "pool": frozenset({"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "lp_pool2d"}),
     "reduce": frozenset({"mean", "sum", "amax", "amin", "max", "min", "var", "std", "norm", "linalg_vector_norm"}),

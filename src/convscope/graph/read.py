@@ -7,15 +7,15 @@ owner knows, and every value the meaning of its axes.
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy
 import torch
 from torch import nn
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from convscope.errors import ExportError
 from convscope.graph import axes, ops
@@ -24,6 +24,18 @@ from convscope.graph.failures import explain_failure
 from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves, substitute
 from convscope.graph.layout import Layout, plain
 from convscope.graph.names import Naming
+from convscope.graph.nodes import (
+    SAME,
+    flattened,
+    is_check,
+    is_computing,
+    numbers,
+    op_name,
+    region,
+    same_memory,
+    same_value,
+    writes,
+)
 
 EXAMPLE_BATCH = 13  # nothing is computed with it; not 1, which export would take for a constant
 
@@ -61,16 +73,10 @@ def _without_writes(program: ExportedProgram) -> ExportedProgram:
     tensors = (*program.state_dict.values(), *program.constants.values())
     twin = copy.deepcopy(program, {id(tensor): tensor for tensor in tensors})
     for node in list(twin.graph.nodes):
-        if node.op == "call_function" and op_name(node) in _SAME:  # torch would take their value for new memory
+        if node.op == "call_function" and op_name(node) in SAME:  # torch would take their value for new memory
             node.replace_all_uses_with(node.args[0])
             twin.graph.erase_node(node)
     return twin.run_decompositions({})
-
-
-# When a network is not being trained these return their first argument itself ...
-_SAME = frozenset({"dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "detach", "alias"})
-# ... and these may show (part of) its memory, though their schema does not say so.
-_MAY_SHOW = _SAME | {"reshape", "flatten", "contiguous", "to", "chunk", "split", "unbind", "lift_fresh"}
 
 
 class _AliasedWriteError(Exception):
@@ -90,19 +96,16 @@ class _Reader:
     layouts: dict[str, tuple[Layout | None, ...]] = field(default_factory=dict)
     own: dict[Node, Any] = field(default_factory=dict)  # the same before any later write into it
     order: dict[Node, int] = field(default_factory=dict)
+    images: set[Node] = field(default_factory=set)
     naming: Naming = field(init=False)
 
     def graph(self) -> Graph:
         nodes = list(self.program.graph.nodes)
-        self.order = {node: i for i, node in enumerate(nodes)}
+        every = list(flattened(nodes))
+        self.order = {node: i for i, node in enumerate(every)}
         input_shape = self._read_inputs([node for node in nodes if node.op == "placeholder"])
-        self.naming = Naming([node for node in nodes if node.op == "call_function"], _is_computing)
-        for node in nodes:
-            if node.op == "call_function":
-                self._read_call(node)
-                self.own[node] = self.became.get(node)
-            elif node.op == "get_attr":
-                self._read_constant(node)
+        self.naming = Naming([node for node in every if node.op == "call_function"], is_computing)
+        self._read_nodes(nodes)
         outputs = self._outputs(next(node for node in nodes if node.op == "output"))
         used = self._used(outputs)
         steps = [step for step in self.steps if step.name in used]
@@ -119,6 +122,27 @@ class _Reader:
             any_size=len(self.symbols) > 1,
             input_layout=self.layouts[INPUT][0],
         )
+
+    def _read_nodes(self, nodes: Sequence[Node]) -> None:
+        for node in nodes:
+            inside = region(node)
+            if inside is not None:
+                self._read_region(node, *inside)
+            elif node.op == "call_function":
+                self._read_call(node)
+                self.own[node] = self.became.get(node)
+            elif node.op == "get_attr":
+                self._read_constant(node)
+
+    def _read_region(self, node: Node, module: GraphModule, given: tuple[Any, ...]) -> None:
+        """The operations inside a `with` of the model, as if they stood outside."""
+        nodes = list(module.graph.nodes)
+        for entry, value in zip((n for n in nodes if n.op == "placeholder"), given, strict=True):
+            self.became[entry] = self.became[value] if isinstance(value, Node) else value
+        self._read_nodes(nodes)
+        leaving = nodes[-1].args[0]
+        assert isinstance(leaving, (tuple, list))
+        self.became[node] = [self.became[value] if isinstance(value, Node) else value for value in leaving]
 
     def _used(self, outputs: Mapping[str, str]) -> set[str]:
         used = set(outputs.values())
@@ -147,11 +171,12 @@ class _Reader:
                 "Wrap the model in a module whose forward takes one tensor, batch channel y x.",
             )
         (image,) = images
+        self.images.add(image)
         self.became[image] = Ref(INPUT)
         for axis, size in zip(("batch", None, "y", "x"), image.meta["val"].shape, strict=True):
             if axis and isinstance(size, torch.SymInt):
                 self.symbols[size.node.expr] = sympy.Symbol(axis)
-        shape = _numbers(image.meta["val"].shape)
+        shape = numbers(image.meta["val"].shape)
         self.layouts[INPUT] = (plain(*shape),)
         return shape[1], shape[2], shape[3]
 
@@ -164,7 +189,7 @@ class _Reader:
 
     def _read_call(self, node: Node) -> None:
         op = op_name(node)
-        if _is_check(node):
+        if is_check(node):
             return
         if isinstance(node.meta.get("val"), (torch.SymInt, int)):
             self.became[node] = self._size(node.meta["val"])
@@ -176,6 +201,8 @@ class _Reader:
         if op == "getitem" and isinstance(args[0], (tuple, list)):
             self.became[node] = args[0][args[1]]
             return
+        if not isinstance(node.target, torch._ops.OpOverload) and op != "getitem":
+            raise _unknown(node, self.naming)
         function = self._function(node)
         if not any(isinstance(leaf, (Ref, Size)) for leaf in leaves((args, kwargs))):
             self._fold_constant(node, function, args, kwargs)
@@ -184,12 +211,12 @@ class _Reader:
 
     def _add_step(self, node: Node, op: str, function: Any, args: tuple, kwargs: dict, name: str) -> None:
         values = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
-        shapes = [_numbers(value.shape) if isinstance(value, torch.Tensor) else () for value in values]
+        shapes = [numbers(value.shape) if isinstance(value, torch.Tensor) else () for value in values]
         if op == "reshape" and len(shapes) == 1:  # one form for view, flatten, reshape_as; safe in any memory format
             function, kwargs = torch.ops.aten.reshape.default, {}
             args = (args[0], [self._size(size) for size in node.meta["val"].shape])
         if op == "getitem":
-            found = (self.layouts[args[0].step][args[1]],)
+            found: tuple[Layout | None, ...] = (self.layouts[args[0].step][args[1]],)
         else:
             found = axes.layouts(op, substitute([*args, *kwargs.values()], self._layout), shapes)
         self.layouts[name] = found
@@ -208,7 +235,7 @@ class _Reader:
             )
         )
         self.became[node] = Ref(name)
-        if _writes(node):
+        if writes(node):
             self._rebind(node)
 
     def _layout(self, argument: Any) -> Any:
@@ -244,20 +271,23 @@ class _Reader:
 
     def _function(self, node: Node) -> Any:
         """The operation, in its form that writes into nothing."""
-        if not _writes(node):
+        if not writes(node):
             return node.target
-        name = node.target._schema.name.split("::")[1].removesuffix("_")
-        packet = getattr(torch.ops.aten, name, None)
-        if packet is None or node.target._overloadname not in packet.overloads():
+        target: Any = node.target
+        packet = getattr(torch.ops.aten, target._schema.name.split("::")[1].removesuffix("_"), None)
+        if packet is None or target._overloadname not in packet.overloads():
             raise _AliasedWriteError
-        return getattr(packet, node.target._overloadname)
+        return getattr(packet, target._overloadname)
 
     def _rebind(self, node: Node) -> None:
         """From here on, every name of the value that was written into means the new one. Refuses if a part of it has a name."""
         now = self.order[node]
         target = node.args[0]
-        same = _same(target)
-        for member in _shown_with(target):
+        assert isinstance(target, Node)
+        if target.op == "placeholder" and target not in self.images:
+            raise _AliasedWriteError  # written inside a region, where the name outside would not follow
+        same = same_value(target)
+        for member in same_memory(target):
             if member in same:
                 self.became[member] = self.became[node]
             elif self.order[member] < now and any(self.order[user] > now for user in member.users):
@@ -286,7 +316,8 @@ class _Reader:
         return Param(name)
 
     def _outputs(self, node: Node) -> dict[str, str]:
-        structure = torch.utils._pytree.tree_unflatten(list(node.args[0]), self.program.call_spec.out_spec)
+        values: Any = node.args[0]
+        structure = torch.utils._pytree.tree_unflatten(list(values), self.program.call_spec.out_spec)
         found = {}
         for name, value in named_outputs(structure):
             became = self.became.get(value) if isinstance(value, Node) else None
@@ -308,73 +339,12 @@ def named_outputs(structure: Any, prefix: str = "") -> list[tuple[str, Any]]:
     return [pair for key, value in parts for pair in named_outputs(value, f"{prefix}.{key}".strip("."))]
 
 
-def op_name(node: Node) -> str:
-    """The name of an operation, under the one spelling used here."""
-    target = node.target
-    if isinstance(target, torch._ops.OpOverload):
-        name = target._schema.name.split("::")[1]
-        if _writes(node):
-            name = name.removesuffix("_")
-        if name == "hardtanh" and tuple(node.args[1:3]) == (0.0, 6.0):
-            return "relu6"
-        return ops.RENAMED.get(name, name)
-    return getattr(target, "__name__", str(target))
-
-
-def _is_computing(node: Node) -> bool:
-    op = op_name(node)
-    return ops.kind(op) != "plumbing" and op not in ops.IDENTITIES and not _is_check(node)
-
-
-def _is_check(node: Node) -> bool:
-    return node.meta.get("val") is None or "assert" in str(node.target)
-
-
-def _writes(node: Node) -> bool:
-    target = node.target
-    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable and not target.name().endswith(".out")
-
-
-def _shows_first(node: Node) -> bool:
-    """Whether a node shows its first argument's memory, or part of it."""
-    target = node.target
-    if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
-        return getattr(target, "__name__", "") == "getitem"
-    returns = target._schema.returns
-    is_alias = bool(returns) and returns[0].alias_info is not None
-    return is_alias or op_name(node) in _MAY_SHOW
-
-
-def _is_same(node: Node) -> bool:
-    """Whether a node is its first argument, under another name."""
-    return node.op == "call_function" and (_writes(node) or op_name(node) in _SAME)
-
-
-def _same(node: Node) -> set[Node]:
-    """All names of the very same value."""
-    return _names(node, _is_same)
-
-
-def _shown_with(node: Node) -> set[Node]:
-    """All names of values that show some of the same memory."""
-    return _names(node, _shows_first)
-
-
-def _names(node: Node, is_name: Callable[[Node], bool]) -> set[Node]:
-    """A node, what it is another name of, and all that is another name of that."""
-    while is_name(node) and isinstance(node.args[0], Node):
-        node = node.args[0]
-    found, waiting = {node}, [node]
-    while waiting:
-        for user in waiting.pop().users:
-            if user not in found and user.args and user.args[0] in found and is_name(user):
-                found.add(user)
-                waiting.append(user)
-    return found
-
-
-def _numbers(shape: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(s.node.hint if isinstance(s, torch.SymInt) and s.node.hint is not None else int(s) for s in shape)
+def _unknown(node: Node, naming: Naming) -> ExportError:
+    return ExportError(
+        "The network was to be read into primitive operations.",
+        f"'{op_name(node)}' in module '{naming.path(node)}' is not one ({naming.where(node)}).",
+        "Switch autocast off inside the model, and write control flow that follows a tensor's values without torch.cond.",
+    )
 
 
 def _described(node: Node) -> str:
@@ -388,8 +358,3 @@ def _device(module: nn.Module) -> torch.device:
 
 def _dtype(module: nn.Module) -> torch.dtype:
     return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-
-
-def with_parameters(graph: Graph, state: Mapping[str, torch.Tensor]) -> Graph:
-    """The same graph with other values for its parameters. Constants that were computed from parameters are not renewed."""
-    return replace(graph, tensors={name: state.get(name, tensor) for name, tensor in graph.tensors.items()})

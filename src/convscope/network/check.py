@@ -146,7 +146,9 @@ def _differences(network: Network, inputs: torch.Tensor) -> tuple[float | None, 
 
 def _missing_rules(network: Network) -> tuple[MissingRule, ...]:
     found = [MissingRule("receptive fields", step.op, step.name, step.where) for step in network.layers.without_field]
-    found += [MissingRule("costs", step.op, step.name, step.where) for step in network.graph.layers if step.kind == "other"]
+    found += [
+        MissingRule("costs", step.op, step.name, step.where) for step in network.graph.layers if step.kind == "other"
+    ]
     return tuple(found)
 
 

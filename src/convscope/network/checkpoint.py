@@ -15,7 +15,18 @@ from torch import nn
 
 from convscope.errors import WeightsError
 
-_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "model_ema", "module")
+_WRAPPINGS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "params",
+    "ema",
+    "model_ema",
+    "module",
+)
 _BENIGN = re.compile(r"(^|\.)num_batches_tracked$")
 
 
@@ -26,7 +37,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"Weights were to be read from '{path}'.", "There is no such file.", "Give the path of a file.")
+        raise WeightsError(
+            f"Weights were to be read from '{path}'.", "There is no such file.", "Give the path of a file."
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -37,7 +50,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise _unsafe(path, error) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         found = f"It cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        raise WeightsError(f"Weights were to be read from '{path}'.", found, "Give a whole .safetensors or .pt file.") from error
+        raise WeightsError(
+            f"Weights were to be read from '{path}'.", found, "Give a whole .safetensors or .pt file."
+        ) from error
     return _unwrapped(content, path)
 
 
@@ -73,7 +88,9 @@ def _unwrapped(content: Any, path: Path) -> dict[str, torch.Tensor]:
     )
 
 
-def apply_weights(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str, partial: bool = False) -> list[str]:
+def apply_weights(
+    module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str, partial: bool = False
+) -> list[str]:
     """Puts the tensors into the module, by name; prefixes such as `module.` are understood.
 
     Names that are missing, not expected, or of another shape are listed and refused (WeightsError) unless `partial`; then what

@@ -135,7 +135,9 @@ def _pair(sizes: tuple[float, float]) -> str:
     return y if y == x else f"{y} x {x}"
 
 
-def _row(step: Step, fields: dict[str, ReceptiveField], found: dict[str, Cost], reads: dict[str, tuple[str, ...]]) -> Layer:
+def _row(
+    step: Step, fields: dict[str, ReceptiveField], found: dict[str, Cost], reads: dict[str, tuple[str, ...]]
+) -> Layer:
     layout = step.layout[0]
     assert layout is not None
     return Layer(

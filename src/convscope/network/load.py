@@ -154,12 +154,16 @@ def _output(graph: Any, wanted: str | None) -> str:
     """The step that gives the logits: the output asked for, the one called so, or the only one."""
     outputs = graph.outputs
     if wanted is not None and wanted not in outputs:
-        raise UsageError(f"The output '{wanted}' was asked for.", f"The outputs are: {', '.join(outputs)}.", "Name one of these.")
+        raise UsageError(
+            f"The output '{wanted}' was asked for.", f"The outputs are: {', '.join(outputs)}.", "Name one of these."
+        )
     name = wanted or ("logits" if "logits" in outputs else next(iter(outputs)) if len(outputs) == 1 else None)
     if name is None:
         raise NetworkError(
             "An image classifier was expected, with one output.",
-            "This network has several: " + "; ".join(f"'{key}' {_shown(graph, step)}" for key, step in outputs.items()) + ".",
+            "This network has several: "
+            + "; ".join(f"'{key}' {_shown(graph, step)}" for key, step in outputs.items())
+            + ".",
             "Say which one holds the logits: output='...' (--output).",
         )
     step = outputs[name]

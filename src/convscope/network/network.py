@@ -84,7 +84,9 @@ class Network:
 
         `with_` is "subsample", "average", "identity", or a function of the operation's input; it must keep the shape.
         """
-        rewriting = Rewriting(where if where not in self.graph.modules else self.resolve(where), with_, tuple(settings.items()))
+        rewriting = Rewriting(
+            where if where not in self.graph.modules else self.resolve(where), with_, tuple(settings.items())
+        )
         graph = swapped(self.graph, rewriting)
         return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={})
 
@@ -98,15 +100,8 @@ class Network:
         device = self.device if device is None else torch.device(device)
         dtype = self.dtype if dtype is None else dtype
         last = self.channels_last if channels_last is None else channels_last
-        return replace(
-            self,
-            graph=self.graph.moved(lambda tensor: _placed(tensor, device, dtype, last)),
-            device=device,
-            dtype=dtype,
-            channels_last=last,
-            _graphs={},
-            _plans={},
-        )
+        moved = replace(self, device=device, dtype=dtype, channels_last=last, _graphs={}, _plans={})
+        return replace(moved, graph=self.graph.moved(moved._cast, partial(moved._constant, self.dtype)))
 
     def unfolded(self) -> "Network":
         """The same network, computed as its owner wrote it."""
@@ -164,7 +159,9 @@ class Network:
             raise UsageError(f"'{place}' was asked for.", f"{found.layer} has {n_units} units.", "Count from 0.")
         if found.position and (len(shape) < 3 or found.position[0] >= shape[1] or found.position[1] >= shape[2]):
             sizes = " x ".join(map(str, shape[1:])) or "one value a unit"
-            raise UsageError(f"'{place}' was asked for.", f"The maps of {found.layer} are {sizes} (y x).", "Count from 0, 0.")
+            raise UsageError(
+                f"'{place}' was asked for.", f"The maps of {found.layer} are {sizes} (y x).", "Count from 0, 0."
+            )
         return found
 
     @cached_property
@@ -186,6 +183,12 @@ class Network:
     def _cast(self, values: torch.Tensor) -> torch.Tensor:
         return _placed(values, self.device, self.dtype, self.channels_last)
 
+    def _constant(self, read_in: torch.dtype, value: Any) -> Any:
+        """A precision or device that stands in the graph, as it is for this network."""
+        if isinstance(value, torch.dtype) and value == read_in:
+            return self.dtype
+        return self.device if isinstance(value, torch.device) else value
+
     def _plan(self, graph: Graph, wanted: tuple[str, ...]) -> Plan:
         key = graph.input_shape, wanted
         if key not in self._plans:
@@ -198,7 +201,11 @@ class Network:
         """The graph that takes these inputs. Raises InputShapeError if none does."""
         channels = self.input_shape[0]
         if not isinstance(inputs, torch.Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
-            form = f"{inputs.dtype} of shape {tuple(inputs.shape)}" if isinstance(inputs, torch.Tensor) else type(inputs).__name__
+            form = (
+                f"{inputs.dtype} of shape {tuple(inputs.shape)}"
+                if isinstance(inputs, torch.Tensor)
+                else type(inputs).__name__
+            )
             raise InputShapeError(
                 "The network was given inputs.",
                 f"They are {form}.",
@@ -229,13 +236,15 @@ class Network:
         graph = read(self.module, (self.input_shape[0], y, x))
         for rewriting in self.rewritings:
             graph = swapped(graph, rewriting)
-        return graph.moved(self._cast)
+        return graph.moved(self._cast, partial(self._constant, torch.float32))
 
 
 def _shown(graph: Graph, step: str, value: Any) -> torch.Tensor:
     layout = graph.input_layout if step == INPUT else graph[step].layout[0]
     if layout is None or not isinstance(value, torch.Tensor):
-        raise UsageError(f"The maps of '{step}' were asked for.", "Its value has no units.", "Ask for a layer of the table.")
+        raise UsageError(
+            f"The maps of '{step}' were asked for.", "Its value has no units.", "Ask for a layer of the table."
+        )
     return layout.to_map(value).float()
 
 

@@ -257,7 +257,9 @@ def _along(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
 @_rule("mean", "sum", "amax", "amin", "var", "std", "linalg_vector_norm", "norm")
 def _reduce(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     entering = _only(step, seen)
-    return entering.mixed(reduced_dims([None, *step.args[1:], *step.kwargs.values()], len(entering.layout.dims)), gone=True)
+    return entering.mixed(
+        reduced_dims([None, *step.args[1:], *step.kwargs.values()], len(entering.layout.dims)), gone=True
+    )
 
 
 @_rule("getitem")
@@ -281,7 +283,10 @@ def _picked(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
         axis = entering.axis(dim)
         if axis:
             fields[axis] = fields[axis].take(indices)
-        elif any(atom.axis in (Y, X) for atom in entering.layout.dims[dim]) and len(indices) != entering.layout.shape[dim]:
+        elif (
+            any(atom.axis in (Y, X) for atom in entering.layout.dims[dim])
+            and len(indices) != entering.layout.shape[dim]
+        ):
             raise no_rule(step)
     return fields
 

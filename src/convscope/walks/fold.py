@@ -10,7 +10,10 @@ import torch
 
 from convscope.graph.graph import Graph, Param, Ref, Step
 
-_FOLDABLE = {"conv2d": (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding), "linear": (torch.ops.aten.linear.default,)}
+_FOLDABLE = {
+    "conv2d": (torch.ops.aten.conv2d.default, torch.ops.aten.conv2d.padding),
+    "linear": (torch.ops.aten.linear.default,),
+}
 
 
 def fold_batch_norm(graph: Graph, keep: Collection[str] = ()) -> Graph:
@@ -70,6 +73,8 @@ def _folded(graph: Graph, below: Step, norm: Step) -> tuple[torch.Tensor, torch.
     if shift is not None:
         offset = offset + shift.double()
     folded = weight.double() * factor.reshape(-1, *[1] * (weight.dim() - 1))
-    kept = torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) and weight.dim() == 4 else None
+    kept = (
+        torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) and weight.dim() == 4 else None
+    )
     folded = folded.to(weight.dtype)
     return (folded.contiguous(memory_format=kept) if kept else folded), offset.to(weight.dtype)

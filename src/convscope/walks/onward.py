@@ -65,7 +65,9 @@ def onward(
     needed = graph.below([output])
     if output not in above or layer not in needed:
         raise UsageError(
-            f"The network above '{layer}' was asked for.", f"'{output}' does not depend on it.", "Name a layer below the output."
+            f"The network above '{layer}' was asked for.",
+            f"'{output}' does not depend on it.",
+            "Name a layer below the output.",
         )
     crossing = [
         name

@@ -106,9 +106,13 @@ def subsample(values: torch.Tensor, window: _Window) -> torch.Tensor:
 
 def average(values: torch.Tensor, window: _Window) -> torch.Tensor:
     """The mean of each window, of the values inside the image."""
-    pooled = F.avg_pool2d(values, window.kernel, window.stride, window.padding, ceil_mode=False, count_include_pad=False)
+    pooled = F.avg_pool2d(
+        values, window.kernel, window.stride, window.padding, ceil_mode=False, count_include_pad=False
+    )
     if tuple(pooled.shape[-2:]) != window.shape:
-        pooled = F.avg_pool2d(values, window.kernel, window.stride, window.padding, ceil_mode=True, count_include_pad=False)
+        pooled = F.avg_pool2d(
+            values, window.kernel, window.stride, window.padding, ceil_mode=True, count_include_pad=False
+        )
     return pooled
 
 

@@ -13,7 +13,9 @@ def builtin_source(request: Request) -> Origin:
     if request.spec.name != "world":
         raise UnknownNameError("built-in network", request.spec.name, ["world"])
     if request.weights is not None:
-        raise WeightsError("The network 'builtin:world' was asked for.", "It has weights of its own.", "Leave out --weights.")
+        raise WeightsError(
+            "The network 'builtin:world' was asked for.", "It has weights of its own.", "Leave out --weights."
+        )
     return Origin(
         model=world_net(),
         weights="convscope",

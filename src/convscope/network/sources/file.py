@@ -25,7 +25,9 @@ def file_source(request: Request) -> Origin:
     module = _run(Path(file))
     build = getattr(module, function, None)
     if not callable(build):
-        names = [name for name, value in vars(module).items() if callable(value) and value.__module__ == module.__name__]
+        names = [
+            name for name, value in vars(module).items() if callable(value) and value.__module__ == module.__name__
+        ]
         raise UnknownNameError(f"function in {file}", function, names)
     built = build(**request.spec.options)
     model, known = built if isinstance(built, tuple) and len(built) == 2 else (built, {})
@@ -48,7 +50,9 @@ def file_source(request: Request) -> Origin:
 def _run(path: Path) -> ModuleType:
     asked = f"The file '{path}' was to be run for a network."
     if not path.is_file():
-        raise InputError(asked, "There is no such file.", "Give the path of a Python file, then ':' and a function's name.")
+        raise InputError(
+            asked, "There is no such file.", "Give the path of a Python file, then ':' and a function's name."
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

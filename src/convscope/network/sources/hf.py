@@ -22,7 +22,9 @@ def hf_source(request: Request) -> Origin:
     name = request.spec.name
     folder = Path(name)
     if name.startswith((".", "/", "~")) and not folder.expanduser().is_dir():
-        raise InputError(f"The network 'hf:{name}' was asked for.", "There is no such folder.", "Give ORG/NAME or a folder.")
+        raise InputError(
+            f"The network 'hf:{name}' was asked for.", "There is no such folder.", "Give ORG/NAME or a folder."
+        )
     place = str(folder.expanduser()) if folder.expanduser().is_dir() else name
     wanted = f"config.json, preprocessor_config.json and model.safetensors of {name}"
     with downloading(place == name, wanted, "'hf:FOLDER', a folder with these three files"):

@@ -9,17 +9,31 @@ from torch import nn
 from convscope.network import Network, load
 
 
-def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
-    """The module in evaluation mode, with batch norms that do something and no parameter left constant (zero gains, unit scales)."""
+def randomized(module: nn.Module, size: tuple[int, int] = (20, 28), n_channels: int = 3, seed: int = 0) -> nn.Module:
+    """The module in evaluation mode with weights that test something.
+
+    No parameter stays constant (zero gains would hide their branch), signals neither fade nor grow, and batch norms hold the
+    statistics of a few random images, somewhat off, so that folding them matters.
+    """
     generator = torch.Generator().manual_seed(seed)
+
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    module.eval()
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats]
     with torch.no_grad():
         for parameter in module.parameters():
-            if parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
-                parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-        for part in module.modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
-                part.running_mean.copy_(0.2 * torch.randn(part.running_mean.shape, generator=generator))
-                part.running_var.copy_(0.5 + torch.rand(part.running_var.shape, generator=generator))
+            if parameter.dim() > 1 and not bool((parameter == parameter.flatten()[0]).all()):
+                parameter.copy_(noise(parameter) * (2 / parameter[0].numel()) ** 0.5)
+            elif parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
+                parameter += 0.2 * noise(parameter)
+        for norm in norms:
+            norm.training, norm.momentum = True, 1.0
+        module(torch.randn(4, n_channels, *size, generator=generator))
+        for norm in norms:
+            norm.running_mean += 0.2 * norm.running_var.sqrt() * noise(norm.running_mean)
+            norm.running_var *= 0.7 + 0.6 * torch.rand(norm.running_var.shape, generator=generator)
     return module.eval()
 
 
@@ -57,9 +71,9 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
 
 
-def network(module: nn.Module, y: int = 20, x: int = 28, *, fold: bool = False) -> Network:
+def network(module: nn.Module, y: int = 20, x: int = 28, *, channels: int | None = None, fold: bool = False) -> Network:
     """A module of images of y by x pixels, as a Network; batch norms are not folded unless asked."""
-    return load(module.eval(), size=(y, x), fold=fold)
+    return load(module.eval(), size=(y, x), n_channels=channels, fold=fold)
 
 
 class Pooled(nn.Sequential):

@@ -15,7 +15,10 @@ Item = TypeVar("Item")
 
 _items: dict[str, dict[str, Any]] = {}
 # The modules that register our own items of a kind; imported when the kind is first asked for.
-_homes: dict[str, tuple[str, ...]] = {"source": ("convscope.network.sources",)}
+_homes: dict[str, tuple[str, ...]] = {
+    "source": ("convscope.network.sources",),
+    "gauge": ("convscope.sweep.gauges",),
+}
 _opened: set[str] = set()
 
 

@@ -111,7 +111,8 @@ def _randomized_network(spec: str) -> Network:
     parsed = Spec.parse(spec)
     torch.manual_seed(0)
     origin = lookup("source", parsed.source)(Request(parsed))
-    return load(randomized(origin.model), size=ARCHITECTURES[spec] or origin.input_shape[1:], fold=False)
+    size = ARCHITECTURES[spec] or origin.input_shape[1:]
+    return load(randomized(origin.model, size), size=size, n_channels=3, fold=False)
 
 
 def _read_parameters(net: Network) -> set[str]:

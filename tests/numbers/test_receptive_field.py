@@ -1,7 +1,8 @@
 """Does every neuron see exactly the pixels the receptive-field walk says?
 
-The other derivation: make all weights and values positive, so that nothing cancels and every rectifier is open; then the pixels
-a neuron sees are those where the gradient of its value is not zero. Maxima, which pass only one gradient, become means.
+The other derivation: with all weights positive and no biases nothing cancels, every rectifier is open and nothing comes from
+nothing. Light one row (or column) of a black image: a neuron sees that row exactly if its value is not zero. Where units are
+weighed by what the whole image shows (squeeze, attention), the pixels with a gradient tell. Maxima become means.
 """
 
 from collections.abc import Callable
@@ -17,16 +18,19 @@ from convscope.network.torchvision_ops import import_torchvision
 
 
 def positive(module: nn.Module) -> nn.Module:
-    """All weights positive, and small enough that no value overflows: each sum becomes about a mean."""
+    """All weights positive, each sum about a mean, and no biases."""
     generator = torch.Generator().manual_seed(0)
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.running_mean.zero_()
             part.running_var.fill_(1)
     with torch.no_grad():
-        for parameter in module.parameters():
-            fan_in = max(parameter[0].numel(), 1) if parameter.dim() > 1 else 1
-            parameter.copy_((0.5 + torch.rand(parameter.shape, generator=generator)) / fan_in)
+        for name, parameter in module.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            else:
+                fan_in = max(parameter[0].numel(), 1) if parameter.dim() > 1 else 1
+                parameter.copy_((0.5 + torch.rand(parameter.shape, generator=generator)) / fan_in)
     return module.eval()
 
 
@@ -80,15 +84,34 @@ def without_maxima(net: Network) -> Network:
     return net.swap("max_pool2d", "average") if any(layer.op == "max_pool2d" for layer in net.layers) else net
 
 
-def assert_fields_are_what_gradients_see(net: Network) -> None:
+def reached(net: Network, layers: list[str], *, rows: bool) -> dict[str, torch.Tensor]:
+    """For each layer, whether light in a row (or column) of the image reaches a position of its map: `row y x`."""
+    channels, height, width = net.input_shape
+    n = height if rows else width
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+    with torch.no_grad():
+        for lit in torch.arange(n).split(32):
+            images = torch.zeros(len(lit), channels, height, width, dtype=torch.float64)
+            for image, place in zip(images, lit, strict=True):
+                image[(slice(None), place) if rows else (slice(None), slice(None), place)] = 1
+            for name, value in net._compute(images, layers).items():
+                found[name].append((net.graph[name].layout[0].to_map(value) != 0).any(1))
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def assert_fields_are_what_light_reaches(net: Network) -> None:
+    """At every position of every layer."""
     layers = [layer.name for layer in net.layers if layer.map_shape]
     assert layers
     assert net.layers.without_field == ()
-    for name, places in seen(without_maxima(net), layers).items():
-        field = net.layers[name].receptive_field
-        assert field is not None
-        for y, x, expected in places:
-            assert field.region(y, x) == expected, f"{name} at {y}, {x}"
+    linear = without_maxima(net).to(dtype=torch.float64)
+    for rows in (True, False):
+        for name, lit in reached(linear, layers, rows=rows).items():
+            field = net.layers[name].receptive_field
+            assert field is not None
+            for y in range(lit.shape[1]):
+                for x in range(lit.shape[2]):
+                    assert field.region(y, x)[0 if rows else 1] == _extent(lit[:, y, x]), f"{name} at {y}, {x}"
 
 
 def _torchvision(name: str, **options: object) -> nn.Module:
@@ -183,13 +206,13 @@ class _Branches(nn.Module):
         x = self.join(torch.cat([self.small(x), self.wide(x), self.high(x)], 1)) * 2
         x = x + torch.roll(x, (1, -2), (2, 3)) * 1.5
         top, bottom = x[:, :, :6], x[:, :, 6:]
-        x = torch.cat([bottom, top.flip(3)], 2) * 0.5
+        x = torch.cat([bottom, top], 2).flip(3) * 0.5
         return self.last(x).mean((2, 3))
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
     "resnet18": (lambda: narrowed(_torchvision("resnet18"), 16), (101, 131)),
-    "densenet121": (lambda: _torchvision("densenet121", growth_rate=2, num_init_features=4, bn_size=1), (69, 101)),
+    "densenet121": (lambda: narrowed(_torchvision("densenet121"), 8), (69, 101)),
     "googlenet": (lambda: narrowed(_torchvision("googlenet", aux_logits=False, init_weights=False), 8), (73, 97)),
     "inception_v3": (lambda: narrowed(_torchvision("inception_v3", init_weights=False), 16), (107, 133)),
     "hrnet": (lambda: narrowed(_timm("hrnet_w18_small"), 2), (64, 96)),
@@ -205,9 +228,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_fields_of_every_layer_are_what_gradients_see(name: str) -> None:
+def test_fields_of_every_layer_are_what_light_reaches(name: str) -> None:
     build, size = NETWORKS[name]
-    assert_fields_are_what_gradients_see(network(positive(build()), *size))
+    assert_fields_are_what_light_reaches(network(positive(build()), *size))
 
 
 @pytest.mark.parametrize(("name", "size"), [("seresnet18", (65, 97)), ("efficientnet_b0", (64, 97)), ("mobilenet_v3", (67, 99))])
@@ -230,42 +253,50 @@ def test_a_squeeze_makes_everything_above_it_global(name: str, size: tuple[int, 
 class _Attention(nn.Module):
     """A convolution, attention over its tokens written by hand or fused, and a convolution over the result."""
 
-    def __init__(self, fused: bool) -> None:
+    def __init__(self, fused: bool, reduced: int) -> None:
         super().__init__()
-        self.conv, self.qkv, self.after = nn.Conv2d(3, 8, 3, stride=4), nn.Linear(8, 24), nn.Conv2d(8, 4, 1)
+        self.conv, self.after = nn.Conv2d(3, 8, 3, stride=4), nn.Conv2d(8, 4, 1)
+        self.reduce = nn.Conv2d(8, 8, reduced, stride=reduced)
+        self.query, self.key, self.value = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
         self.fused = fused
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv(x)
-        batch, unit, height, width = x.shape
-        tokens = self.qkv(x.flatten(2).transpose(1, 2)).reshape(batch, height * width, 3, 2, 4).permute(2, 0, 3, 1, 4)
-        query, key, value = tokens.unbind(0)
+        tokens, few = (maps.flatten(2).transpose(1, 2) for maps in (x, self.reduce(x)))
+        query, key, value = (_heads(each) for each in (self.query(tokens), self.key(few), self.value(few)))
         if self.fused:
             mixed = F.scaled_dot_product_attention(query, key, value)
         else:
             mixed = (query @ key.transpose(-1, -2)).softmax(-1) @ value
-        maps = mixed.transpose(1, 2).reshape(batch, height * width, unit).transpose(1, 2).reshape(x.shape)
+        maps = mixed.transpose(1, 2).flatten(2).transpose(1, 2).reshape(x.shape)
         return self.after(maps).mean((2, 3))
 
 
+def _heads(tokens: torch.Tensor) -> torch.Tensor:
+    return tokens.unflatten(2, (2, 4)).transpose(1, 2)
+
+
 @pytest.mark.parametrize("fused", [True, False])
-def test_attention_makes_everything_above_it_global(fused: bool) -> None:
-    net = network(positive(_Attention(fused)), 21, 29)
+@pytest.mark.parametrize("reduced", [1, 2])
+def test_attention_makes_everything_above_it_global(fused: bool, reduced: int) -> None:
+    net = network(positive(_Attention(fused, reduced)), 19, 27)
     assert not net.layers["conv"].receptive_field.is_global
-    assert not net.layers["qkv"].receptive_field.is_global
+    assert not net.layers["query"].receptive_field.is_global
+    assert net.layers.without_field == ()
     assert net.layers["after"].receptive_field.is_global
-    for layer, places in seen(net, ["conv", "qkv", "after"]).items():
+    for layer, places in seen(net, ["conv", "query", "after"]).items():
         for y, x, box in places:
             assert net.layers[layer].receptive_field.region(y, x) == box, layer
 
 
 @pytest.mark.slow
-def test_coatnet_is_global_from_its_first_attention_on() -> None:
+def test_coatnet_is_global_once_it_attends() -> None:
     net = load(positive(_timm("coatnet_nano_rw_224")), size=(224, 224))
-    first = next(i for i, layer in enumerate(net.layers) if layer.kind == "attention")
-    globally = [layer.receptive_field.is_global for layer in net.layers]
-    assert not any(layer.receptive_field.is_global for layer in net.layers[:first] if layer.op == "conv2d" and ".se" not in layer.name)
-    assert all(globally[i] for i, layer in enumerate(net.layers) if i > first and layer.op == "conv2d")
+    mixing = next(i for i, layer in enumerate(net.layers) if layer.op in ("mean", "adaptive_avg_pool2d"))
+    attention = next(i for i, layer in enumerate(net.layers) if layer.kind == "attention")
+    assert mixing < attention, "the first blocks weigh their units by what the whole image shows"
+    assert not any(layer.receptive_field.is_global for layer in net.layers[:mixing])
+    assert all(layer.receptive_field.is_global for layer in net.layers[attention:] if layer.kind in ("conv", "linear", "norm"))
     assert net.layers.without_field == ()
 
 

@@ -123,7 +123,9 @@ def _matmul(args: Sequence[Any], shapes: Sequence[Shape]) -> list[Layout | None]
         return _linear((left,), shapes)
     if left is None:
         return [tidy((*right.dims[:-2], (Atom(OTHER, shape[-2]),), right.dims[-1]))]
-    heads = _broadcast([Layout(left.dims[:-2]), Layout(right.dims[:-2])], len(shape) - 2)
+    # Heads are parts of the units: their strides are right where the rest of the units is, not in a table of weights.
+    first, second = (right, left) if any(atom.axis == UNIT for atom in right.dims[-1]) else (left, right)
+    heads = _broadcast([Layout(first.dims[:-2]), Layout(second.dims[:-2])], len(shape) - 2)
     return [tidy((*heads, left.dims[-2], right.dims[-1]))]
 
 

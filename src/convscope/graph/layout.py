@@ -4,7 +4,9 @@ A tensor inside a network may be channels-last, cut into windows or flattened in
 dimensions is made of, so that the value can be shown as `batch unit y x` and put back.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import prod
 
 import torch
@@ -63,7 +65,7 @@ class Layout:
             return (self.size(UNIT),)
         if self.has(OTHER) and not (self.has(Y) or self.has(X)):
             return self.size(UNIT), self.size(OTHER)
-        return self.size(UNIT), self.size(Y), self.size(X)
+        return self.size(UNIT), self.size(Y), self.size(X) * self.size(OTHER)
 
     def to_map(self, value: torch.Tensor) -> torch.Tensor:
         """The value as `batch unit y x` (`batch unit` for a vector, `batch unit token` for tokens without a place)."""
@@ -78,12 +80,11 @@ class Layout:
         if self.is_plain:
             return maps
         order = self._shown_order()
-        atoms = self.atoms
-        sizes = [-1 if atoms[i].axis == BATCH else atoms[i].size for i in order]
+        sizes = self._sizes_for(maps)
         inverse = [order.index(i) for i in range(len(order))]
-        held = maps.reshape(sizes).permute(inverse)
-        shape = [-1 if any(atom.axis == BATCH for atom in dim) else prod(a.size for a in dim) for dim in self.dims]
-        return held.reshape(shape)
+        held = maps.reshape([sizes[i] for i in order]).permute(inverse)
+        ends = [0, *accumulate(len(dim) for dim in self.dims)]
+        return held.reshape([prod(held.shape[i:j]) for i, j in pairwise(ends)])
 
     @property
     def is_plain(self) -> bool:
@@ -106,6 +107,15 @@ class Layout:
             else:
                 sizes.extend(-1 if atom.axis == BATCH else atom.size for atom in dim)
         return sizes
+
+    def _sizes_for(self, maps: torch.Tensor) -> list[int]:
+        """The size of each atom; of an uncut axis, as these maps have it (see `_shown_shape`)."""
+        n_atoms = Counter(atom.axis for atom in self.atoms)
+        shown = (UNIT, OTHER) if self.map_shape[1:] and not (self.has(Y) or self.has(X)) else (UNIT, Y, X)
+        found = dict(zip((BATCH, *shown), maps.shape, strict=False))
+        if self.has(OTHER) and X in found:  # shown along x
+            found[X] //= self.size(OTHER)
+        return [found.get(atom.axis, atom.size) if n_atoms[atom.axis] == 1 else atom.size for atom in self.atoms]
 
     def _shown_shape(self, value: torch.Tensor) -> tuple[int, ...]:
         # Sizes of uncut axes are read from the value, which may be of another image size than the graph was read at.

@@ -1,7 +1,7 @@
 """What is shown to the network?  A list of images with ids and labels, read one by one when asked for."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -140,7 +140,7 @@ class Images:
         batch_size: int = 32,
         workers: int | None = None,
         start: int = 0,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """All images from place `start` on as batches, in order, decoded and prepared by threads; see stream.py."""
         return stream(self, prepare, batch_size=batch_size, workers=workers, start=start)
 

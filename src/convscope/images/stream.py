@@ -59,7 +59,7 @@ def stream(
     batch_size: int = 32,
     workers: int | None = None,
     start: int = 0,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The images from place `start` on, in batches, in order.
 
     `prepare` is a Preprocess, or turns a Picture into a float tensor `channel y x`; it runs in `workers` threads (by
@@ -87,7 +87,7 @@ def n_cores() -> int:
 
 def _batches(
     images: Collection, prepare: Callable[[Picture], torch.Tensor], batch_size: int, workers: int, start: int
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """One batch is held back until the next is there, so that unreadable images at the end still have one to be in."""
     held: Batch | None = None
     skipped: list[Skip] = []

@@ -12,6 +12,7 @@ from torch import nn
 from convscope.errors import InputShapeError, UnknownNameError, UsageError
 from convscope.graph.copying import borrowed_copy
 from convscope.graph.graph import INPUT, Graph
+from convscope.graph.layout import Layout
 from convscope.graph.read import named_outputs, read
 from convscope.images import Classes, Preprocess
 from convscope.network.address import Address
@@ -60,7 +61,27 @@ class Network:
         names = list(layers)
         steps = [self.resolve(name) for name in names]
         graph, values = self._graph_for(inputs), self._compute(inputs, steps)
-        return {name: _shown(graph, step, values[step]) for name, step in zip(names, steps, strict=True)}
+        return {
+            name: _layout(graph, step).to_map(values[step]).float() for name, step in zip(names, steps, strict=True)
+        }
+
+    def watch(
+        self, inputs: torch.Tensor, layers: Sequence[str], see: Callable[[str, torch.Tensor], None]
+    ) -> torch.Tensor:
+        """Shows each layer's maps to `see` as soon as they are computed, and returns the logits; nothing is kept.
+
+        `see` gets the layer's name and its maps (`batch unit y x` or `batch unit`, in the network's precision), whose memory
+        may be used again after it returns. Raises UnknownNameError with the nearest layers.
+        """
+        steps = {self.resolve(name): name for name in layers}
+        graph = self._graph_for(inputs)
+        layouts = {step: _layout(graph, step) for step in steps}
+        program = self._plan(graph, (self.output,), tuple(steps))
+
+        def tap(step: str, value: torch.Tensor) -> None:
+            see(steps[step], layouts[step].to_map(value))
+
+        return program({INPUT: self._cast(inputs)}, tap=tap)[self.output].float()
 
     def upto(self, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:
         """The part of the network below a layer, that layer included: inputs to its maps."""
@@ -135,11 +156,11 @@ class Network:
         return int(self.graph[self.output].shape[-1])  # type: ignore[index,arg-type]
 
     def resolve(self, layer: str) -> str:
-        """The step behind a layer's name, or behind a module's path (the step that gives its output).
+        """The step behind a layer's name, or behind a module's path (the step that gives its output); "input" is the images.
 
         Raises UnknownNameError with the nearest layers.
         """
-        if layer in self.graph.by_name:
+        if layer in self.graph.by_name or layer == INPUT:
             return layer
         if layer in self.graph.modules:
             return self.graph.modules[layer]
@@ -189,12 +210,11 @@ class Network:
             return self.dtype
         return self.device if isinstance(value, torch.device) else value
 
-    def _plan(self, graph: Graph, wanted: tuple[str, ...]) -> Plan:
-        key = graph.input_shape, wanted
+    def _plan(self, graph: Graph, wanted: tuple[str, ...], tapped: tuple[str, ...] = ()) -> Plan:
+        key = graph.input_shape, wanted, tapped
         if key not in self._plans:
-            known = wanted if INPUT not in wanted else tuple(name for name in wanted if name != INPUT)
-            folded = fold_batch_norm(graph, keep=known) if self.fold else graph
-            self._plans[key] = plan(folded, wanted)
+            folded = fold_batch_norm(graph, keep={*wanted, *tapped}) if self.fold else graph
+            self._plans[key] = plan(folded, wanted, tapped=tapped)
         return self._plans[key]
 
     def _graph_for(self, inputs: torch.Tensor) -> Graph:
@@ -239,13 +259,13 @@ class Network:
         return graph.moved(self._cast, partial(self._constant, torch.float32))
 
 
-def _shown(graph: Graph, step: str, value: Any) -> torch.Tensor:
+def _layout(graph: Graph, step: str) -> Layout:
     layout = graph.input_layout if step == INPUT else graph[step].layout[0]
-    if layout is None or not isinstance(value, torch.Tensor):
+    if layout is None:
         raise UsageError(
             f"The maps of '{step}' were asked for.", "Its value has no units.", "Ask for a layer of the table."
         )
-    return layout.to_map(value).float()
+    return layout
 
 
 def _placed(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype, channels_last: bool) -> torch.Tensor:

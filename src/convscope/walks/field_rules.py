@@ -39,6 +39,14 @@ class Seen:
                     fields[atom.axis] = fields[atom.axis].without(atom)
         return fields
 
+    def attended(self, dims: Iterable[int]) -> Axes:
+        """Mixed along these dimensions, and one position for a whole axis among them: whoever looks there sees all of it."""
+        fields = self.mixed(dims)
+        for atom in (a for i in dims for a in self.layout.dims[i]):
+            if atom.axis in fields and atom.size == len(fields[atom.axis]):
+                fields[atom.axis] = fields[atom.axis].without(atom)
+        return fields
+
     def axis(self, dim: int) -> str | None:
         """Whether a dimension is the whole of y, or of x."""
         atoms = self.layout.dims[dim]
@@ -101,20 +109,21 @@ def _concatenated(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     inputs = [seen[ref.step] for ref in step.args[0] if isinstance(ref, Ref) and ref.step in seen]
     dim = step.argument(1, "dim", 0)
     axis = inputs[0].axis(dim)
-    joined = _joined(each.fields for each in inputs)
-    if axis:
-        if len(inputs) < len(step.args[0]):
-            raise no_rule(step)
-        parts = [each.fields[axis] for each in inputs]
-        joined[axis] = AxisField(
-            np.concatenate([part.first for part in parts]),
-            np.concatenate([part.last for part in parts]),
-            parts[0].size_px,
-            parts[0].stride_px,
-            parts[0].start_px,
-            any(part.is_global for part in parts),
-        )
-    return joined
+    if axis is None:
+        return _joined(each.fields for each in inputs)
+    if len(inputs) < len(step.args[0]):
+        raise no_rule(step)
+    across = X if axis == Y else Y
+    parts = [each.fields[axis] for each in inputs]
+    along = AxisField(
+        np.concatenate([part.first for part in parts]),
+        np.concatenate([part.last for part in parts]),
+        parts[0].size_px,
+        parts[0].stride_px,
+        parts[0].start_px,
+        any(part.is_global for part in parts),
+    )
+    return {axis: along, across: union([each.fields[across] for each in inputs])}
 
 
 @_rule("conv1d", "conv2d", "conv3d")
@@ -219,7 +228,7 @@ def _matmul(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
         parts.append(left.mixed([-1]))
     if right:
         kept = left is None or not _shares(left, right)
-        parts.append(right.mixed([-2] if kept else [-2, -1]))
+        parts.append(right.attended([-2] if kept else [-2, -1]))
     return _joined(parts)
 
 
@@ -234,7 +243,7 @@ def _attention(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     """Every position of the query sees all positions of keys and values."""
     query, key, value = (seen.get(arg.step) if isinstance(arg, Ref) else None for arg in step.args[:3])
     parts = [query.fields] if query else []
-    parts += [each.mixed([-2]) for each in (key, value) if each]
+    parts += [each.attended([-2]) for each in (key, value) if each]
     return _joined(parts)
 
 

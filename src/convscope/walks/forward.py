@@ -1,6 +1,6 @@
 """What values do these layers take?  A forward walk computes the wanted steps, and only what they need, in one pass."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ _OVERWRITING = frozenset(
 # Their values are new memory, which no other value shows.
 _FRESH = frozenset({"conv2d", "linear", "batch_norm", "max_pool2d", "avg_pool2d", "cat", *_OVERWRITING})
 
+Tap = Callable[[str, Any], None]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,16 +32,19 @@ class Plan:
     slots: Mapping[str, int]
     n_slots: int
 
-    def __call__(self, values: Mapping[str, Any], size: tuple[int, int] | None = None) -> dict[str, Any]:
+    def __call__(
+        self, values: Mapping[str, Any], size: tuple[int, int, int] | None = None, tap: Tap | None = None
+    ) -> dict[str, Any]:
         """The wanted values; differentiable if gradients are enabled and a given value asks for them.
 
-        `size` is that of the images (y, x), where the first given value is not the images themselves.
+        `size` is that of the images (batch, y, x), where the first given value is not the images themselves. `tap` is called with the
+        name and value of each tapped step as soon as it is there; the memory may be used again after it returns.
         """
         slots: list[Any] = [None] * self.n_slots
         for name in self.given:
             slots[self.slots[name]] = values[name]
         first = values[self.given[0]]
-        sizes = (first.shape[0], *(size or (tuple(first.shape[2:4]) if first.dim() == 4 else (0, 0))))
+        sizes = size or (first.shape[0], *first.shape[2:4])
         tracked = torch.is_grad_enabled() and any(_tracked(value) for value in values.values())
         for step in self.program:
             function = step.function if tracked or step.in_place is None else step.in_place
@@ -47,6 +52,8 @@ class Plan:
             for place, hole in step.holes:
                 (kwargs if isinstance(place, str) else args)[place] = hole(slots, sizes)  # type: ignore[index]
             slots[step.target] = function(*args, **kwargs)
+            if step.tapped and tap:
+                tap(step.tapped, slots[step.target])
             for slot in step.done:
                 slots[slot] = None
         return {name: slots[self.slots[name]] for name in self.wanted}
@@ -68,21 +75,24 @@ class _Instruction:
     holes: tuple[tuple[int | str, _Hole], ...]  # arguments by place or keyword that must be filled in
     target: int
     done: tuple[int, ...]  # slots nobody reads after this step
+    tapped: str | None  # its name, if its value is to be shown as soon as it is there
 
 
-def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,)) -> Plan:
-    """The shortest pass from the given values to the wanted ones.
+def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,), tapped: Collection[str] = ()) -> Plan:
+    """The shortest pass from the given values to the wanted ones; tapped steps are computed, shown once and not kept.
 
-    Raises UsageError if a wanted step does not follow from the given ones.
+    Raises UsageError if a wanted or tapped step does not follow from the given ones.
     """
     wanted, given = tuple(dict.fromkeys(wanted)), tuple(given)
-    steps = needed(graph, wanted, given)
+    steps = needed(graph, (*wanted, *tapped), given)
     slots = {name: i for i, name in enumerate((*given, *(step.name for step in steps)))}
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     overwritable: set[str] = set()
     program = []
     for i, step in enumerate(steps):
         done = tuple(slots[n] for n in dict.fromkeys(step.inputs) if last_use[n] == i and n not in wanted)
+        if step.name not in last_use and step.name not in wanted:  # only tapped
+            done = (*done, slots[step.name])
         places: list[tuple[int | str, Any]] = [*enumerate(step.args), *step.kwargs.items()]
         filled = {place: _filled(argument, graph, slots) for place, argument in places}
         in_place = _in_place(graph, step, overwritable, last_use, i, wanted)
@@ -97,6 +107,7 @@ def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,)) -
                 holes=tuple((place, hole) for place, (_, hole) in filled.items() if hole),
                 target=slots[step.name],
                 done=done,
+                tapped=step.name if step.name in tapped else None,
             )
         )
     return Plan(given, wanted, tuple(program), slots, len(slots))

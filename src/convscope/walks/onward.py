@@ -8,7 +8,7 @@ import torch
 
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
-from convscope.graph.layout import Layout
+from convscope.graph.layout import BATCH, Layout
 from convscope.walks.fold import fold_batch_norm
 from convscope.walks.forward import Plan, plan
 
@@ -26,6 +26,7 @@ class Onward:
     layout: Layout
     finish: Plan
     beside: Mapping[str, Any]  # values that flow past the layer
+    images: Mapping[str, int | None]  # the dimension of each that counts the images; None if it has none
     size: tuple[int, int]  # of the images, y x
     cast: Callable[[torch.Tensor], torch.Tensor]
 
@@ -42,9 +43,9 @@ class Onward:
                 "Give the same units and positions, for each input one or equally many variants.",
             )
         times = maps.shape[0] // n_inputs
-        values = {name: value if times == 1 else _repeated(value, times) for name, value in self.beside.items()}
+        values = {name: _repeated(value, self.images[name], n_inputs, times) for name, value in self.beside.items()}
         values[self.layer] = self.layout.from_map(self.cast(maps))
-        return self.finish(values, self.size)[self.output].float()
+        return self.finish(values, (maps.shape[0], *self.size))[self.output].float()
 
 
 def onward(
@@ -89,11 +90,22 @@ def onward(
         finish=plan(above_layer, [output], given=[layer, *beside]),
         size=size,
         beside={name: values[name] for name in beside},
+        images={name: _images(graph, name) for name in beside},
         cast=cast,
     )
 
 
-def _repeated(value: Any, times: int) -> Any:
+def _images(graph: Graph, name: str) -> int | None:
+    """Which dimension of a value counts the images (outermost, where windows or heads are counted there too)."""
+    layout = graph.input_layout if name == INPUT else graph[name].layout[0]
+    if layout is None:
+        return 0
+    return next((i for i, dim in enumerate(layout.dims) if any(atom.axis == BATCH for atom in dim)), None)
+
+
+def _repeated(value: Any, dim: int | None, n_images: int, times: int) -> Any:
     if isinstance(value, (tuple, list)):
-        return [_repeated(part, times) for part in value]
-    return value.repeat_interleave(times, dim=0)
+        return [_repeated(part, dim, n_images, times) for part in value]
+    if dim is None or times == 1:
+        return value
+    return value.unflatten(dim, (n_images, -1)).repeat_interleave(times, dim=dim).flatten(dim, dim + 1)

@@ -1,0 +1,9 @@
+"""The statistics a sweep can gather; one file each, importing this package registers ours."""
+
+from convscope.sweep.gauges.base import Gauge as Gauge
+from convscope.sweep.gauges.coactivation import Coactivation as Coactivation
+from convscope.sweep.gauges.distribution import Distribution as Distribution
+from convscope.sweep.gauges.exemplars import Exemplars as Exemplars
+from convscope.sweep.gauges.hits import Hits as Hits
+from convscope.sweep.gauges.moments import Moments as Moments
+from convscope.sweep.gauges.selectivity import Selectivity as Selectivity

@@ -24,13 +24,13 @@ def randomized(module: nn.Module, size: tuple[int, int] = (20, 28), n_channels: 
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats]
     with torch.no_grad():
         for parameter in module.parameters():
-            if parameter.dim() > 1 and not bool((parameter == parameter.flatten()[0]).all()):
-                parameter.copy_(noise(parameter) * (2 / parameter[0].numel()) ** 0.5)
-            elif parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
+            if parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
                 parameter += 0.2 * noise(parameter)
+            elif not norms and parameter.dim() > 1:
+                parameter.copy_(noise(parameter) * (2 / parameter[0].numel()) ** 0.5)
         for norm in norms:
             norm.training, norm.momentum = True, 1.0
-        module(torch.randn(4, n_channels, *size, generator=generator))
+        module(torch.randn(8, n_channels, *size, generator=generator))
         for norm in norms:
             norm.running_mean += 0.2 * norm.running_var.sqrt() * noise(norm.running_mean)
             norm.running_var *= 0.7 + 0.6 * torch.rand(norm.running_var.shape, generator=generator)

@@ -8,6 +8,7 @@ import torch
 
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves
+from convscope.walks.fuse import fuse_relu
 
 # Operations that may write their value over that of their first input, when nobody needs it any more.
 _OVERWRITING = frozenset(
@@ -28,35 +29,46 @@ class Plan:
 
     given: tuple[str, ...]
     wanted: tuple[str, ...]
-    program: "tuple[_Instruction, ...]"
-    slots: Mapping[str, int]
-    n_slots: int
+    plain: "_Program"  # differentiable
+    quick: (
+        "_Program"  # for values that nobody differentiates: writes over what is not needed, joins ReLUs to convolutions
+    )
 
     def __call__(
         self, values: Mapping[str, Any], size: tuple[int, int, int] | None = None, tap: Tap | None = None
     ) -> dict[str, Any]:
         """The wanted values; differentiable if gradients are enabled and a given value asks for them.
 
-        `size` is that of the images (batch, y, x), where the first given value is not the images themselves. `tap` is called with the
-        name and value of each tapped step as soon as it is there; the memory may be used again after it returns.
+        `size` is that of the images (batch, y, x), where the first given value is not the images themselves. `tap` is called with
+        the name and value of each tapped step as soon as it is there; the memory may be used again after it returns.
         """
-        slots: list[Any] = [None] * self.n_slots
-        for name in self.given:
-            slots[self.slots[name]] = values[name]
         first = values[self.given[0]]
         sizes = size or (first.shape[0], *first.shape[2:4])
         tracked = torch.is_grad_enabled() and any(_tracked(value) for value in values.values())
-        for step in self.program:
-            function = step.function if tracked or step.in_place is None else step.in_place
+        program = self.plain if tracked else self.quick
+        found = program.run([values[name] for name in self.given], sizes, tap)
+        return {name: found[program.slots[name]] for name in self.wanted}
+
+
+@dataclass(frozen=True)
+class _Program:
+    """Instructions over numbered places for values; the given values stand in the first places."""
+
+    instructions: "tuple[_Instruction, ...]"
+    slots: Mapping[str, int]
+
+    def run(self, given: Sequence[Any], sizes: tuple[int, ...], tap: Tap | None) -> list[Any]:
+        slots: list[Any] = [*given, *[None] * (len(self.slots) - len(given))]
+        for step in self.instructions:
             args, kwargs = list(step.args), dict(step.kwargs)
             for place, hole in step.holes:
                 (kwargs if isinstance(place, str) else args)[place] = hole(slots, sizes)  # type: ignore[index]
-            slots[step.target] = function(*args, **kwargs)
+            slots[step.target] = step.function(*args, **kwargs)
             if step.tapped and tap:
                 tap(step.tapped, slots[step.target])
             for slot in step.done:
                 slots[slot] = None
-        return {name: slots[self.slots[name]] for name in self.wanted}
+        return slots
 
 
 def _tracked(value: Any) -> bool:
@@ -69,7 +81,6 @@ _Hole = Callable[[list[Any], tuple[int, ...]], Any]
 @dataclass(frozen=True, slots=True)
 class _Instruction:
     function: Callable[..., Any]
-    in_place: Callable[..., Any] | None
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     holes: tuple[tuple[int | str, _Hole], ...]  # arguments by place or keyword that must be filled in
@@ -84,24 +95,35 @@ def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,), t
     Raises UsageError if a wanted or tapped step does not follow from the given ones.
     """
     wanted, given = tuple(dict.fromkeys(wanted)), tuple(given)
+    kept = {*wanted, *given, *tapped}
+    return Plan(
+        given,
+        wanted,
+        plain=_program(graph, wanted, given, tapped, overwrite=False),
+        quick=_program(fuse_relu(graph, kept), wanted, given, tapped, overwrite=True),
+    )
+
+
+def _program(
+    graph: Graph, wanted: Sequence[str], given: Sequence[str], tapped: Collection[str], *, overwrite: bool
+) -> _Program:
     steps = needed(graph, (*wanted, *tapped), given)
     slots = {name: i for i, name in enumerate((*given, *(step.name for step in steps)))}
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
     overwritable: set[str] = set()
-    program = []
+    instructions = []
     for i, step in enumerate(steps):
         done = tuple(slots[n] for n in dict.fromkeys(step.inputs) if last_use[n] == i and n not in wanted)
         if step.name not in last_use and step.name not in wanted:  # only tapped
             done = (*done, slots[step.name])
         places: list[tuple[int | str, Any]] = [*enumerate(step.args), *step.kwargs.items()]
         filled = {place: _filled(argument, graph, slots) for place, argument in places}
-        in_place = _in_place(graph, step, overwritable, last_use, i, wanted)
+        in_place = _in_place(graph, step, overwritable, last_use, i, wanted) if overwrite else None
         if step.op in _FRESH:
             overwritable.add(step.name)
-        program.append(
+        instructions.append(
             _Instruction(
-                function=step.function,
-                in_place=in_place,
+                function=in_place or step.function,
                 args=tuple(arg for arg, _ in filled.values())[: len(step.args)],
                 kwargs={key: arg for key, (arg, _) in filled.items() if isinstance(key, str)},
                 holes=tuple((place, hole) for place, (_, hole) in filled.items() if hole),
@@ -110,7 +132,7 @@ def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,), t
                 tapped=step.name if step.name in tapped else None,
             )
         )
-    return Plan(given, wanted, tuple(program), slots, len(slots))
+    return _Program(tuple(instructions), slots)
 
 
 def needed(graph: Graph, wanted: Sequence[str], given: Sequence[str]) -> list[Step]:

@@ -25,22 +25,19 @@ def scatter(
     """Draw one loose thing in each of the scenes `rows`; the other arguments are one value per scene of the sheet."""
     for index in np.unique(kind[rows]):
         chosen = rows[kind[rows] == index]
-        window = _window_around(sheet, center_px, unit_px, chosen)
         center = center_px[0][chosen], center_px[1][chosen]
-        pen = placed(window.sheet, center, unit_px[chosen], angle_deg[chosen])
+        window = _window_around(sheet, center, unit_px[chosen].max(), chosen)
+        pen = placed(window, center, unit_px[chosen], angle_deg[chosen])
         _draw(pen, KINDS[index], paints[0].rows(chosen), paints[1].rows(chosen))
-        window.put_back()
 
 
-def _window_around(
-    sheet: Sheet, center_px: tuple[np.ndarray, np.ndarray], unit_px: np.ndarray, rows: np.ndarray
-) -> Window:
-    height, width = sheet.image.shape[2:]
-    reach = int(np.ceil(unit_px[rows].max() * np.sqrt(2))) + MARGIN_PX
+def _window_around(sheet: Sheet, center_px: tuple[np.ndarray, np.ndarray], unit_px: float, rows: np.ndarray) -> Window:
+    height, width = sheet.size
+    reach = int(np.ceil(unit_px * np.sqrt(2))) + MARGIN_PX
     size = min(2 * reach, height), min(2 * reach, width)
-    top = np.clip(np.floor(center_px[0][rows]).astype(int) - reach, 0, height - size[0])
-    left = np.clip(np.floor(center_px[1][rows]).astype(int) - reach, 0, width - size[1])
-    return sheet.window(rows, top, left, size)
+    top = np.clip(np.floor(center_px[0]).astype(int) - reach, 0, height - size[0])
+    left = np.clip(np.floor(center_px[1]).astype(int) - reach, 0, width - size[1])
+    return sheet.window(rows).part(top, left, size)
 
 
 def _draw(pen: Pen, kind: str, first: Paint, second: Paint) -> None:

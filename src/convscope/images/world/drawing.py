@@ -11,6 +11,7 @@ from convscope.images.world.look import Look
 from convscope.images.world.paint import Paint
 from convscope.images.world.parameters import N_CLUTTER
 from convscope.images.world.pen import Pen, placed
+from convscope.images.world.record import LEVELS
 from convscope.images.world.sheet import Sheet, blank
 
 Parameters = dict[str, np.ndarray]
@@ -45,17 +46,18 @@ def draw_scenes(
     for label in np.unique(parameters["label"]):
         rows = np.flatnonzero(parameters["label"] == label)
         for piece in pieces[: -(-len(rows) // n_piece)]:
-            _objects(sheet, parameters, int(label), rows[piece])
+            _object(sheet, parameters, int(label), rows[piece])
     _clutter(sheet, parameters, N_CLUTTER - 1, parameters["occluder_count"] > 0)
     pictures = [photograph(sheet.rows(piece), _rows(parameters, piece)) for piece in pieces]
-    return np.concatenate(pictures), sheet.maps
+    maps = {} if sheet.maps is None else {level: sheet.maps[:, k] for k, level in enumerate(LEVELS)}
+    return np.concatenate(pictures), maps
 
 
 def _background(sheet: Sheet, parameters: Parameters) -> None:
-    height, width = sheet.image.shape[2:]
+    height, width = sheet.size
     n_scenes = len(parameters["label"])
     middle = np.full(n_scenes, height / 2), np.full(n_scenes, width / 2)
-    pen = placed(sheet, middle, np.full(n_scenes, min(height, width) / 2), parameters["background_angle_deg"])
+    pen = placed(sheet.window(), middle, np.full(n_scenes, min(height, width) / 2), parameters["background_angle_deg"])
     paint = Paint(
         parameters["background_color"],
         parameters["background_color_2"],
@@ -63,14 +65,14 @@ def _background(sheet: Sheet, parameters: Parameters) -> None:
         _floats(parameters["background_period_frac"]) * 2,
         _floats(parameters["shade_frac"]),
     )
-    pen.fill(np.full(sheet.image.shape[1:], -10, np.float32), paint)
+    pen.window.fill((pen.x, pen.y, pen.unit_px), paint)
     gradient = _floats(parameters["background_gradient_frac"])[:, None, None]
-    np.multiply(sheet.image, 1 + gradient * pen.y, out=sheet.image)
+    np.multiply(sheet.image, (1 + gradient * pen.y)[:, None], out=sheet.image)
 
 
 def _clutter(sheet: Sheet, parameters: Parameters, slot: int, wanted: np.ndarray) -> None:
     of_slot = {name: values[:, slot] for name, values in parameters.items() if values.ndim == 2 and name != "traits"}
-    unit_px = of_slot["clutter_size_frac"] * min(sheet.image.shape[2:])
+    unit_px = of_slot["clutter_size_frac"] * min(sheet.size)
     period = np.full(len(wanted), 0.5, np.float32)
     first = Paint(of_slot["clutter_color"], of_slot["clutter_color_2"], of_slot["clutter_texture"], period)
     center = of_slot["clutter_y_px"], of_slot["clutter_x_px"]
@@ -80,20 +82,17 @@ def _clutter(sheet: Sheet, parameters: Parameters, slot: int, wanted: np.ndarray
     )
 
 
-def _objects(whole: Sheet, every: Parameters, label: int, rows: np.ndarray) -> None:
+def _object(sheet: Sheet, every: Parameters, label: int, rows: np.ndarray) -> None:
     """Draw the objects of one class, in the scenes that show one."""
-    window = whole.taken(rows)
-    _object(window.sheet, _rows(every, rows), label)
-    window.put_back()
-
-
-def _object(sheet: Sheet, parameters: Parameters, label: int) -> None:
-    unit_px = parameters["scale_frac"] * min(sheet.image.shape[2:]) / 2
-    pen = placed(sheet, (parameters["center_y_px"], parameters["center_x_px"]), unit_px, parameters["rotation_deg"])
+    parameters = _rows(every, rows)
+    unit_px = parameters["scale_frac"] * min(sheet.size) / 2
+    center = parameters["center_y_px"], parameters["center_x_px"]
+    pen = placed(sheet.window(rows), center, unit_px, parameters["rotation_deg"])
     stretch = np.sqrt(_floats(parameters["aspect_ratio"]))[:, None, None]
-    x = pen.x / stretch * (1 - 2 * _floats(parameters["mirrored"]))[:, None, None]
-    y = pen.y * stretch
-    x, y = _warped(x, y, parameters)
+    x = pen.x / (stretch * (1 - 2 * _floats(parameters["mirrored"]))[:, None, None])
+    x, y = _warped(x, pen.y * stretch, parameters)
+    warp = 1 + 2 * WARP_WAVES * np.abs(_floats(parameters["warp_frac"]))[:, None, None]
+    step = pen.step * np.maximum(stretch, 1 / stretch) * warp
     body = Paint(
         parameters["object_color"],
         parameters["object_color_2"],
@@ -101,7 +100,7 @@ def _object(sheet: Sheet, parameters: Parameters, label: int) -> None:
         _floats(parameters["object_period_frac"]) * 2,
     )
     look = Look(body, Paint(parameters["trim_color"]), Paint(parameters["detail_color"]), parameters["traits"])
-    DRAWN[CLASSES[label]](Pen(sheet, x, y, pen.unit_px, label + 1), look)
+    DRAWN[CLASSES[label]](Pen(pen.window, x, y, pen.unit_px, step, label + 1), look)
 
 
 def _warped(x: np.ndarray, y: np.ndarray, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,9 @@ def photograph(sheet: Sheet, parameters: dict[str, np.ndarray]) -> np.ndarray:
     offset = _planes(0.5 + parameters["brightness_frac"] - 0.5 * parameters["contrast_frac"])
     offset = offset + _planes(parameters["noise_frac"]) * _grain(sheet, parameters["noise_offset"])
     gains = parameters["contrast_frac"] * _cast(parameters)  # channel batch
-    pixels = np.empty((*sheet.image.shape[1:], 3), np.uint8)
+    pixels = np.empty((len(sheet.image), *sheet.size, 3), np.uint8)
     for channel, gain in enumerate(gains):
-        seen = sheet.image[channel]
+        seen = sheet.image[:, channel]
         seen *= lamp * _planes(gain)
         seen += offset
         seen *= 255
@@ -26,10 +26,11 @@ def photograph(sheet: Sheet, parameters: dict[str, np.ndarray]) -> np.ndarray:
 
 def _slope(sheet: Sheet, parameters: dict[str, np.ndarray]) -> np.ndarray:
     """Brightness factor, batch y x: 1 in the middle, more toward the lamp (counter-clockwise from the right)."""
-    height, width = sheet.image.shape[2:]
+    height, width = sheet.size
     angle = np.radians(parameters["light_direction_deg"])
-    right = (sheet.x - width / 2) / (width / 2) * _planes(np.cos(angle))
-    up = (height / 2 - sheet.y) / (height / 2) * _planes(np.sin(angle))
+    window = sheet.window()
+    right = (window.x() - width / 2) / (width / 2) * _planes(np.cos(angle))
+    up = (height / 2 - window.y()) / (height / 2) * _planes(np.sin(angle))
     return 1 + _planes(parameters["light_frac"]) * (right + up)
 
 
@@ -41,7 +42,7 @@ def _cast(parameters: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _grain(sheet: Sheet, offsets: np.ndarray) -> np.ndarray:
-    shape = sheet.image.shape[2:]
+    shape = sheet.size
     n_pixels = shape[0] * shape[1]
     starts = (offsets * (len(_GRAIN) - n_pixels)).astype(int)
     return np.stack([_GRAIN[start : start + n_pixels] for start in starts]).reshape(-1, *shape)

@@ -1,5 +1,6 @@
 """Which way does an outline run, and to which side does it bulge?  From the field of the shape itself."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,12 +22,6 @@ class Outline:
     right: np.ndarray
     curvature: np.ndarray  # 1/px; positive where the normal points out of the bulge
 
-    def kept(self, chosen: np.ndarray) -> "Outline":
-        """Some of the pixels."""
-        return Outline(
-            tuple(index[chosen] for index in self.where), self.down[chosen], self.right[chosen], self.curvature[chosen]
-        )
-
     def edge_numbers(self) -> np.ndarray:
         """The number of the orientation bin, from 1; the first is horizontal."""
         along = np.arctan2(self.right, self.down) / np.pi  # of the edge, counter-clockwise from horizontal, modulo 1
@@ -41,32 +36,47 @@ class Outline:
         return np.where(is_arc, quarter % len(CURVES) + 1, 0).astype(np.uint8)
 
 
-def outline_of(field_px: np.ndarray) -> Outline:
-    """The zero line of a field (batch y x, of slope near 1 per pixel), by differences between nearby pixels.
+def near_outline(field_px: np.ndarray) -> Pixels:
+    """The pixels that may lie on the zero line of a field (batch y x, of slope near 1 per pixel)."""
+    near = np.abs(field_px) < 1.6 * HALF_WIDTH_PX
+    near[:, :2] = near[:, -2:] = False
+    near[:, :, :2] = near[:, :, -2:] = False
+    return np.nonzero(near)
+
+
+def outline_at(field_px: np.ndarray, where: Pixels) -> Outline:
+    """The zero line of a field among some of its pixels, by differences between nearby ones.
 
     At a corner the curvature depends on the distance between those pixels; it is then set to 0.
     """
-    near = np.abs(field_px) < 1.6 * HALF_WIDTH_PX
-    near[:, [0, 1, -2, -1]] = near[:, :, [0, 1, -2, -1]] = False
-    where = np.nonzero(near)
-    slope, by_y, by_x, curvature = _differences(field_px, where, 1)
-    wider = _differences(field_px, where, 2)[3]
-    same = np.abs(curvature - wider) < 0.3 * np.abs(curvature + wider) / 2
-    outline = Outline(where, by_y / slope, by_x / slope, np.where(same, curvature, 0))
-    return outline.kept(np.abs(field_px[where]) < HALF_WIDTH_PX * slope)
+    by_y, by_x, slope = _slopes(field_px, where, 1)
+    kept = np.abs(field_px[where]) < HALF_WIDTH_PX * slope
+    where, by_y, by_x, slope = tuple(index[kept] for index in where), by_y[kept], by_x[kept], slope[kept]
+    near, wide = _curvature(field_px, where, 1), _curvature(field_px, where, 2)
+    same = np.abs(near - wide) < 0.3 * np.abs(near + wide) / 2
+    return Outline(where, by_y / slope, by_x / slope, np.where(same, near, 0))
 
 
-def _differences(field_px: np.ndarray, where: Pixels, step: int) -> tuple[np.ndarray, ...]:
-    """Slope, its parts along y and x, and curvature (1/px), from the eight pixels `step` away."""
+def _pixels(field_px: np.ndarray, where: Pixels, step: int) -> Callable[[int, int], np.ndarray]:
+    """The field so many steps below and to the right of those pixels."""
+    height, width = field_px.shape[1:]
     scene, y, x = where
+    flat, index = field_px.ravel(), (scene * height + y) * width + x
+    return lambda down, right: flat[index + (down * width + right) * step]
 
-    def at(down: int, right: int) -> np.ndarray:
-        return field_px[scene, y + down * step, x + right * step]
 
-    above, here, below, left, right = at(-1, 0), at(0, 0), at(1, 0), at(0, -1), at(0, 1)
-    by_y, by_x = (below - above) / (2 * step), (right - left) / (2 * step)
-    by_yy, by_xx = (below + above - 2 * here) / step**2, (right + left - 2 * here) / step**2
+def _slopes(field_px: np.ndarray, where: Pixels, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slope along y, along x and altogether, from the pixels `step` away."""
+    at = _pixels(field_px, where, step)
+    by_y, by_x = (at(1, 0) - at(-1, 0)) / (2 * step), (at(0, 1) - at(0, -1)) / (2 * step)
+    return by_y, by_x, np.maximum(np.sqrt(by_y * by_y + by_x * by_x), 1e-3)
+
+
+def _curvature(field_px: np.ndarray, where: Pixels, step: int) -> np.ndarray:
+    """Curvature (1/px) of the field's lines, from the eight pixels `step` away."""
+    at = _pixels(field_px, where, step)
+    by_y, by_x, slope = _slopes(field_px, where, step)
+    here = at(0, 0)
+    by_yy, by_xx = (at(1, 0) + at(-1, 0) - 2 * here) / step**2, (at(0, 1) + at(0, -1) - 2 * here) / step**2
     by_xy = (at(1, 1) + at(-1, -1) - at(1, -1) - at(-1, 1)) / (4 * step**2)
-    slope = np.maximum(np.sqrt(by_y * by_y + by_x * by_x), 1e-3)
-    curvature = (by_xx * by_y**2 - 2 * by_x * by_y * by_xy + by_yy * by_x**2) / slope**3
-    return slope, by_y, by_x, curvature
+    return (by_xx * by_y**2 - 2 * by_x * by_y * by_xy + by_yy * by_x**2) / slope**3

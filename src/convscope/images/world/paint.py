@@ -39,12 +39,16 @@ class Paint:
         parts = {name: value[rows] for name, value in vars(self).items() if value is not None and len(value) > 1}
         return replace(self, **parts)
 
+    def is_textured(self) -> bool:
+        """Whether any scene is."""
+        return self.texture is not None and self.period is not None and bool(self.texture.any())
+
     def first_rgb(self) -> np.ndarray:
-        """Channel batch 1 1."""
+        """Batch channel 1 1."""
         return _planes(PALETTE[self.color], self.shade)
 
     def second_rgb(self) -> np.ndarray:
-        """Channel batch 1 1; the dark half of a grain is a darker shade of the first color."""
+        """Batch channel 1 1; the dark half of a grain is a darker shade of the first color."""
         assert self.second is not None
         grainy = self.is_grain()[:, None]
         return _planes(np.where(grainy, GRAIN_DARK * PALETTE[self.color], PALETTE[self.second]), self.shade)
@@ -76,8 +80,10 @@ def pattern(x: np.ndarray, y: np.ndarray, paint: Paint) -> np.ndarray | None:
 
     None where every scene is flat.  A flat scene among others is negative everywhere.
     """
-    if paint.texture is None or paint.period is None or not paint.texture.any():
+    if not paint.is_textured():
         return None
+    assert paint.texture is not None
+    assert paint.period is not None
     pattern_field = np.full(x.shape, -1, dtype=np.float32)
     for index, draw in enumerate(_DRAWN, start=1):
         rows = np.flatnonzero(paint.texture == index)
@@ -119,7 +125,7 @@ def _wave(x: np.ndarray) -> np.ndarray:
 
 
 def _planes(rgb: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    return np.minimum(rgb * shade[:, None], 1).T[:, :, None, None].astype(np.float32)
+    return np.minimum(rgb * shade[:, None], 1)[:, :, None, None].astype(np.float32)
 
 
 _DRAWN = (_stripes, _checks, _dots, _bricks, _grain)  # in the order of TEXTURES, without "flat"

@@ -1,5 +1,6 @@
 """What do a house, a tree and a flower look like?  The house shares windows with vehicles, the plants share leaves."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ def house(pen: Pen, look: Look) -> None:
     """Walls under a pointed roof with a chimney; a door and two windows."""
     width, eaves = look.trait(0, 0.58, 0.76), look.trait(1, -0.26, -0.04)
     ridge, door_x = look.trait(2, -0.98, -0.8), look.trait(3, -0.12, 0.12)
-    stack = pen.at(look.trait(4, 0.3, 0.46), -0.66)
-    pen.fill(shapes.box(stack.x, stack.y, 0.11, 0.28), look.body, "chimney")
+    stack_x = look.trait(4, 0.3, 0.46)
+    above = pen.near(stack_x, -0.66, 0.11, 0.28)
+    stack = above.at(stack_x, -0.66)
+    above.fill(shapes.box(stack.x, stack.y, 0.11, 0.28), look.body, "chimney")
     half_height = (0.86 - eaves) / 2
     walls = pen.at(0.0, 0.86 - half_height)
     pen.fill(shapes.box(walls.x, walls.y, width, half_height), look.body)
@@ -29,8 +32,8 @@ def house(pen: Pen, look: Look) -> None:
 def tree(pen: Pen, look: Look) -> None:
     """A trunk under a round or a pointed crown."""
     half_trunk, is_pointed = look.trait(0, 0.09, 0.16), look.chosen(1, 0.4)
-    base = pen.at(0.0, 0.55)
-    pen.fill(shapes.box(base.x, base.y, half_trunk + 0.1 * base.y, 0.43), look.trim, "trunk")
+    base = pen.at(0.0, 0.55, reach=(0.22, 0.43))
+    base.fill(shapes.box(base.x, base.y, half_trunk + 0.1 * base.y, 0.43), look.trim, "trunk")
     branch = look.trait(2, 0.25, 0.4)
     arms = shapes.bar(pen.folded().x, pen.y, (0.02, 0.42), (branch, 0.08), 0.05)
     pen.fill(only_where(~is_pointed, arms), look.trim, "trunk")
@@ -59,13 +62,7 @@ def flower(pen: Pen, look: Look) -> None:
     leaf_y = look.trait(3, 0.45, 0.65)
     turned = pen.folded().at(0.3, leaf_y, 0.3)
     cosine, sine = 0.85, 0.53
-    tilted = Pen(
-        turned.sheet,
-        turned.x * cosine - turned.y * sine,
-        turned.x * sine + turned.y * cosine,
-        turned.unit_px,
-        turned.object_number,
-    )
+    tilted = replace(turned, x=turned.x * cosine - turned.y * sine, y=turned.x * sine + turned.y * cosine)
     parts.leaf(tilted, look.trim)
     head = pen.at(0.0, head_y)
     is_five = look.chosen(4, 0.5)

@@ -14,7 +14,7 @@ from convscope.images.world.concepts import CLASSES, CONCEPTS, concepts_of, numb
 from convscope.images.world.drawing import draw_scenes
 from convscope.images.world.parameters import N_CLUTTER, draw
 
-CHUNK_PIXELS = 1 << 20  # pixels drawn by one thread at a time
+CHUNK_PIXELS = 1 << 21  # pixels drawn by one thread at a time
 Range = tuple[float, float]
 
 

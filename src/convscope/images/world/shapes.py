@@ -95,4 +95,8 @@ def _half_plane(x: Field, y: Field, start: tuple[Number, Number], end: tuple[Num
     across_x: Any = end[1] - start[1]
     across_y: Any = start[0] - end[0]
     length = np.sqrt(across_x * across_x + across_y * across_y)
-    return (x - start[0]) * np.float32(across_x / length) + (y - start[1]) * np.float32(across_y / length)
+    field, along_y = x - start[0], y - start[1]
+    field *= np.float32(across_x / length)
+    along_y *= np.float32(across_y / length)
+    field += along_y
+    return field

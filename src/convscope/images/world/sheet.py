@@ -4,7 +4,6 @@ Whatever is painted covers what was there, in the picture and in every map, so m
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -81,7 +80,7 @@ class Window:
         shown = np.flatnonzero(touched.any(axis=(1, 2)))
         if not len(shown):
             return
-        top, left, size = surroundings(touched[shown], MARGIN_PX)
+        top, left, size = surroundings(touched[shown], MARGIN_PX, self.size)
         corners = shown, top, left
         field_px, paint = windows(field_px, size)[corners], paint.rows(shown)
         pattern_px = None
@@ -109,22 +108,54 @@ def blank(n_scenes: int, size: tuple[int, int], *, with_maps: bool) -> Sheet:
     return Sheet(np.zeros((n_scenes, 3, *size), np.float32), maps)
 
 
-def windows(planes: np.ndarray, size: tuple[int, int]) -> Any:
+def windows(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Every window of that size, as a view: batch ... y x becomes batch ... top left y x."""
-    return np.lib.stride_tricks.sliding_window_view(planes, size, axis=(-2, -1), writeable=True)  # type: ignore[call-overload]
+    n_top, n_left = (whole - part + 1 for whole, part in zip(planes.shape[-2:], size, strict=True))
+    shape, strides = (*planes.shape[:-2], n_top, n_left, *size), planes.strides + planes.strides[-2:]
+    return np.lib.stride_tricks.as_strided(planes, shape, strides)
 
 
-def surroundings(touched: np.ndarray, margin: int, step: int = 1) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+def surroundings(
+    touched: np.ndarray, margin: int, size: tuple[int, int], step: int = 1
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
     """Where is the window round all that is touched (batch y x, bool), with a margin?  Top, left and the common size.
 
-    With a `step`, `touched` tells of every so many pixels only, the first at half a step.
+    `touched` tells of every `step`th pixel, from step // 2 on, of pictures of `size`; the rest is in pixels.
     """
-    top, height = _span(touched.any(axis=2), margin, step)
-    left, width = _span(touched.any(axis=1), margin, step)
+    top, height = _span(np.logical_or.reduce(touched, axis=2), margin, size[0], step)
+    left, width = _span(np.logical_or.reduce(touched, axis=1), margin, size[1], step)
     return top, left, (height, width)
+
+
+def _span(touched: np.ndarray, margin: int, length: int, step: int) -> tuple[np.ndarray, int]:
+    first = touched.argmax(axis=1)
+    last = touched.shape[1] - 1 - touched[:, ::-1].argmax(axis=1)
+    reach = np.where(touched.any(axis=1), last - first, 0).max() * step
+    common = min(length, int(reach) + 1 + 2 * margin)
+    start = first * step + step // 2 - margin
+    return np.minimum(np.maximum(start, 0), length - common), common
 
 
 def _coverage(depth_px: np.ndarray) -> np.ndarray:
     """The share of a pixel that lies inside, from how deep inside its centre lies."""
     cover = depth_px + np.float32(0.5)
-    return np.clip(cover, 0, 1, out=cover)
+    np.maximum(cover, 0, out=cover)
+    return np.minimum(cover, 1, out=cover)
+
+
+def _pattern_px(place: Place, paint: Paint) -> np.ndarray | None:
+    x, y, unit_px = place
+    field = pattern(x, y, paint)
+    if field is not None:
+        field *= unit_px
+    return field
+
+
+def _colors(paint: Paint, pattern_px: np.ndarray | None) -> np.ndarray:
+    """Batch channel y x; (batch, channel, 1, 1) where flat."""
+    first = paint.first_rgb()
+    if pattern_px is None:
+        return first
+    colors = _coverage(pattern_px)[:, None] * (paint.second_rgb() - first)
+    colors += first
+    return colors

@@ -11,6 +11,7 @@ from small_networks import relative_error
 from torch import nn
 
 from convscope.errors import ConvscopeError, ExportError, InputShapeError
+from convscope.graph.read import read
 from convscope.network import Network, load
 
 IMAGES = torch.randn(2, 3, 20, 28, generator=torch.Generator().manual_seed(0))
@@ -165,6 +166,16 @@ def test_the_network_is_the_model_in_evaluation_mode() -> None:
     twin, _ = _in_use()
     assert relative_error(net(IMAGES), twin.eval()(IMAGES).detach()) < 1e-5
     assert torch.equal(net(IMAGES), net(IMAGES)), "dropout must be off"
+
+
+def test_a_graph_is_read_in_evaluation_mode_whatever_the_model_is_in() -> None:
+    model, _ = _in_use()
+    model.norm.train()
+    graph = read(model, (3, 20, 28))
+    assert [step.op for step in graph].count("batch_norm") == 1
+    assert not graph["norm"].args[5], "the norm must use its stored statistics"
+    assert model.training
+    assert model.norm.training
 
 
 def test_the_callers_images_stay_as_they_are() -> None:

@@ -33,8 +33,8 @@ class _Residual(nn.Module):
         x = self.relu(self.norm(self.stem(x)))
         out = self.conv2(self.relu(self.bn1(self.conv1(x))))
         out += x
-        x = self.pool(self.relu(out))
-        x = torch.cat([x, self.grow(x)], 1)
+        x = self.pool(out)
+        x = torch.cat([x, self.grow(F.leaky_relu(x, 0.1))], 1)
         return self.fc(self.relu(x).mean((2, 3)))
 
 

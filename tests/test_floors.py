@@ -40,7 +40,7 @@ def upward(source: Path) -> list[str]:
         if room == "__init__":
             continue
         for module in imports(path):
-            other = (module.split(".") + ["__init__"])[1]
+            other = [*module.split("."), "__init__"][1]
             is_below = other == room or FLOOR_OF.get(other, 99) < FLOOR_OF.get(room, -1)
             if not is_below:
                 found.add(f"{path.relative_to(source)} -> {module}")
@@ -52,7 +52,11 @@ def test_imports_point_downward_only() -> None:
 
 
 def test_every_room_has_a_floor() -> None:
-    rooms = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in SOURCE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert rooms - {"__init__"} <= FLOOR_OF.keys()
 
 

@@ -65,7 +65,9 @@ def _state(model: nn.Module) -> dict[str, Any]:
         "memory": {name: (tensor.data_ptr(), id(tensor), tensor._version) for name, tensor in tensors.items()},
         "requires_grad": {name: tensor.requires_grad for name, tensor in tensors.items()},
         "grad": {name: None if t.grad is None else (id(t.grad), t.grad.clone()) for name, t in tensors.items()},
-        "hooks": {(path, kind): list(getattr(part, kind).items()) for path, part in model.named_modules() for kind in _HOOKS},
+        "hooks": {
+            (path, kind): list(getattr(part, kind).items()) for path, part in model.named_modules() for kind in _HOOKS
+        },
         "modules": {path: id(part) for path, part in model.named_modules()},
         "attributes": {path: sorted(vars(part)) for path, part in model.named_modules()},
         "inplace": model.get_submodule("relu").inplace,
@@ -126,7 +128,9 @@ def test_the_model_comes_back_as_it_was(use: str) -> None:
     ("trouble", "size", "error"),
     [("raises", (20, 28), InputShapeError), ("branches", (20, 28), ExportError), ("", (0, 3), ConvscopeError)],
 )
-def test_the_model_comes_back_as_it_was_after_an_error(trouble: str, size: tuple[int, int], error: type[Exception]) -> None:
+def test_the_model_comes_back_as_it_was_after_an_error(
+    trouble: str, size: tuple[int, int], error: type[Exception]
+) -> None:
     model, seen = _in_use(trouble)
     before, chance = _state(model), _random_state()
     with pytest.raises(error):

@@ -43,7 +43,7 @@ def rearrangements(draw: st.DrawFn) -> tuple[torch.Tensor, Layout]:
         n_dims = value.dim()
         if kind == "permute":
             order = list(draw(st.permutations(range(n_dims))))
-            (layout,) = axes.layouts("permute", [layout, order], [tuple(value.shape[i] for i in order)])
+            (layout,) = axes.layouts("permute", [layout, order], [tuple(value.shape[i] for i in order)], SHAPE[0])
             value = value.permute(order)
             continue
         shape = list(value.shape)
@@ -55,7 +55,7 @@ def rearrangements(draw: st.DrawFn) -> tuple[torch.Tensor, Layout]:
             shape[dim : dim + 2] = [shape[dim] * shape[dim + 1]]
         assume(len(shape) <= 7)
         assume(regroup(layout.dims, tuple(shape)) is not None)
-        (layout,) = axes.layouts("reshape", [layout, shape], [tuple(shape)])
+        (layout,) = axes.layouts("reshape", [layout, shape], [tuple(shape)], SHAPE[0])
         value = value.reshape(shape)
     return value, layout
 
@@ -143,17 +143,17 @@ class _Channels(nn.Module):
 def test_a_channel_shuffle_numbers_the_units_anew() -> None:
     value = planted()
     layout = plain(*SHAPE)
-    (cut,) = axes.layouts("reshape", [layout, None], [(2, 2, 6, 6, 8)])
-    (turned,) = axes.layouts("transpose", [cut, 1, 2], [(2, 6, 2, 6, 8)])
-    (shuffled,) = axes.layouts("reshape", [turned, None], [SHAPE])
+    (cut,) = axes.layouts("reshape", [layout, None], [(2, 2, 6, 6, 8)], 2)
+    (turned,) = axes.layouts("transpose", [cut, 1, 2], [(2, 6, 2, 6, 8)], 2)
+    (shuffled,) = axes.layouts("reshape", [turned, None], [SHAPE], 2)
     held = value.reshape(2, 2, 6, 6, 8).transpose(1, 2).reshape(SHAPE)
     assert torch.equal(shuffled.to_map(held), held)
     assert shuffled.is_plain
 
 
 def test_positions_that_lost_their_place_are_tokens() -> None:
-    tokens = axes.layouts("reshape", [plain(2, 5, 3, 4), None], [(2, 5, 12)])[0]
-    with_class = axes.layouts("cat", [[None, tokens], 2], [(2, 5, 13)])[0]
+    tokens = axes.layouts("reshape", [plain(2, 5, 3, 4), None], [(2, 5, 12)], 2)[0]
+    with_class = axes.layouts("cat", [[None, tokens], 2], [(2, 5, 13)], 2)[0]
     assert with_class.has(OTHER)
     assert with_class.map_shape == (5, 13)
     value = torch.arange(2 * 5 * 13.0).reshape(2, 5, 13)

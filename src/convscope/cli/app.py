@@ -69,23 +69,42 @@ def main(args: list[str] | None = None) -> None:
         click.echo("stopped", err=True)
         code = 130
     except click.ClickException as error:
+        if "--json" in given:
+            from convscope.cli.printing import document
+
+            said = {"code": "UsageError", "message": error.format_message(), "hint": "convscope --help"}
+            click.echo(document("error", {"error": said}))
         error.show()
         code = error.exit_code
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
         code = 130
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stderr.close()
-        code = 0
+    except (BrokenPipeError, OSError) as error:
+        code = _output_failed(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _output_failed(error: OSError) -> int:
+    """The reader of our output has gone, which is its right; or the disk is full, which is said."""
+    import errno
+    import os
+    import sys
+
+    os.dup2(
+        os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+    )  # nothing more is tried when Python flushes at its end
+    if error.errno == errno.EPIPE:
+        return 0
+    click.echo(f"error: the output could not be written: {error.strerror}", err=True)
+    return 1
 
 
 def _report(error: ConvscopeError, *, as_json: bool) -> int:
     """An error of ours, as three short paragraphs on stderr, or as one document on stdout."""
     if as_json:
-        import json
+        from convscope.cli.printing import document
 
-        click.echo(json.dumps({"schema": "convscope.error", "version": 1, "error": error.as_dict()}))
+        click.echo(document("error", {"error": error.as_dict()}))
     lines = [line for line in (error.asked, error.found, error.would_work) if line]
     click.echo("\n".join(["error: " + lines[0], *("  " + line.replace("\n", "\n  ") for line in lines[1:])]), err=True)
     return error.exit_code

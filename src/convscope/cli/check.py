@@ -1,6 +1,5 @@
 """`convscope check NET [IMAGES]`: the preflight."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @network_argument
 @click.argument("images", required=False)
-@click.option("--labels", help="A CSV or JSON of labels, or a pattern of file names with a group (?P<label>...).")
+@click.option("--labels", help="'none', a CSV or JSON file, or a pattern of file names with a group (?P<label>...).")
 @click.option("--limit", type=click.IntRange(1), help="At most this many images, drawn by --seed.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which images are drawn.")
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
@@ -41,11 +40,14 @@ def command(
     from convscope.images import images as open_images
     from convscope.network.check import check
 
-    shown = None if images is None else open_images(images, labels=labels, limit=limit, seed=seed)
+    if images is None and (labels or limit):
+        raise click.UsageError("--labels and --limit are about IMAGES, which were not given.")
+    known = False if labels == "none" else labels
+    shown = None if images is None else open_images(images, labels=known, limit=limit, seed=seed)
     with progress("images", shown=not quiet) as update:
         found = check(network, shown, batch_size=batch_size, progress=update)
     if as_json:
-        click.echo(json.dumps(document("check", found.as_dict())))
+        click.echo(document("check", found.as_dict()))
     else:
         report(found)
     if strict and found.problems:

@@ -1,6 +1,5 @@
 """`convscope layers NET`: the network as a table."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +36,7 @@ def command(network: "Network", kind: tuple[str, ...], as_json: bool) -> None:
             "macs": layers.total.n_macs,
             "layers": [row.as_dict() for row in rows],
         }
-        click.echo(json.dumps(document("layers", body)))
+        click.echo(document("layers", body))
         return
     print_table(network, rows)
 

@@ -1,5 +1,7 @@
 """What does a terminal get?  Tables on stdout, progress on stderr, and one form for every JSON document."""
 
+import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -23,9 +25,17 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
-def document(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The one form of every `--json` output."""
-    return {"schema": f"convscope.{kind}", "version": 1, **body}
+def document(kind: str, body: dict[str, Any]) -> str:
+    """The one form of every `--json` output; a number that is none (NaN, infinite) is null, as JSON wants it."""
+    return json.dumps({"schema": f"convscope.{kind}", "version": 1, **_finite(body)}, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

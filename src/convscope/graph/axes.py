@@ -16,21 +16,23 @@ Rule = Callable[[Sequence[Any], Sequence[Shape]], list[Layout | None]]
 _RULES: dict[str, Rule] = {}
 
 
-def layouts(op: str, args: Sequence[Any], shapes: Sequence[Shape]) -> tuple[Layout | None, ...]:
-    """The layout of each value of an operation, given its arguments in order."""
+def layouts(op: str, args: Sequence[Any], shapes: Sequence[Shape], n_batch: int) -> tuple[Layout | None, ...]:
+    """The layout of each value of an operation, given its arguments in order; None for one without a batch axis."""
     rule = _RULES.get(op, _elementwise)
     try:
         found = rule(args, shapes)
     except (LookupError, TypeError, ValueError, AttributeError):  # an argument form the rule does not know
         found = [None] * len(shapes)
     return tuple(
-        layout if layout is not None and layout.shape == shape else guess(shape)
+        layout if layout is not None and layout.shape == shape and layout.has(BATCH) else guess(shape, n_batch)
         for layout, shape in zip(found, shapes, strict=True)
     )
 
 
-def guess(shape: Shape) -> Layout | None:
+def guess(shape: Shape, n_batch: int) -> Layout | None:
     """The usual meaning of a shape: four dimensions are `batch unit y x`, two are `batch unit`."""
+    if shape[:1] != (n_batch,):
+        return None
     if len(shape) == 4:
         return _fresh(shape)
     return tidy(((Atom(BATCH, shape[0]),), (Atom(UNIT, shape[1]),))) if len(shape) == 2 else None
@@ -75,7 +77,11 @@ def _flat(args: Any) -> list[Any]:
 @_rule("conv2d", "conv_transpose2d")
 def _conv(args: Sequence[Any], shapes: Sequence[Shape]) -> list[Layout | None]:
     (shape,) = shapes
-    return [tidy((args[0].dims[0], *_fresh(shape).dims[1:]))]
+    kept = []  # an image that was turned on its side stays so
+    for dim, usual, size in zip(args[0].dims[2:], (Y, X), shape[2:], strict=True):
+        known = len(dim) == 1 and dim[0].axis in (Y, X)
+        kept.append((Atom(dim[0].axis if known else usual, size),))
+    return [tidy((args[0].dims[0], (Atom(UNIT, shape[1]),), *kept))]
 
 
 @_rule("conv1d", "conv3d")

@@ -34,6 +34,24 @@ def borrowed_copy(module: nn.Module) -> nn.Module:
     return twin
 
 
+def own_copy(module: nn.Module) -> nn.Module:
+    """The same, with tensors of its own: what happens to the original afterwards does not show."""
+    twin = borrowed_copy(module)
+    made: dict[int, torch.Tensor] = {}  # tied parameters stay tied
+    for part in twin.modules():
+        places: tuple[dict[str, Any], ...] = (part._parameters, part._buffers, vars(part))
+        for tensors in places:
+            for name, value in list(tensors.items()):
+                if isinstance(value, torch.Tensor):
+                    tensors[name] = made.setdefault(id(value), _cloned(value))
+    return twin
+
+
+def _cloned(value: torch.Tensor) -> torch.Tensor:
+    copied = value.detach().clone()
+    return nn.Parameter(copied, requires_grad=value.requires_grad) if isinstance(value, nn.Parameter) else copied
+
+
 def onlookers(module: nn.Module) -> list[str]:
     """Paths of the modules that carry hooks of their owner; what those hooks change is not part of the graph."""
     return [

@@ -17,7 +17,7 @@ def explain_failure(error: Exception, module: nn.Module, input_shape: tuple[int,
         return InputShapeError(
             f"The network was given an image of {shape} (channel y x).",
             f"It refuses: {_first_line(own)} ({_place(own, module)})",
-            "Give another size or number of channels with input_shape= or --size and --input-channels.",
+            "Give another size or number of channels: size= and n_channels=, or --size and --input-channels.",
         )
     return ExportError(
         f"The network was to be read by torch.export, for images of {shape} (channel y x).",

@@ -163,7 +163,8 @@ class Graph:
         `constant` does the same to what stands in the arguments of steps: a precision to convert to, a device to create on.
         """
         steps = tuple(
-            replace(step, args=substitute(step.args, constant), kwargs=substitute(step.kwargs, constant)) for step in self.steps
+            replace(step, args=substitute(step.args, constant), kwargs=substitute(step.kwargs, constant))
+            for step in self.steps
         )
         return replace(self, steps=steps, tensors={name: move(tensor) for name, tensor in self.tensors.items()})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.fx import Node
 
-from convscope.graph.graph import Ref
+from convscope.graph.graph import INPUT, Ref
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in .*\n\s*(?P<code>.*)')
 
@@ -26,7 +26,7 @@ class Naming:
         above = {key for node in computing for key in list(_stack(node))[:-1]}
         self._alone = {key for key, n in own.items() if n == 1 and key not in above}
         self._computing = set(computing)
-        self._taken: Counter[str] = Counter()
+        self._taken: Counter[str] = Counter([INPUT])  # that name is the images'
 
     def name(self, node: Node, op: str) -> str:
         """A name no other step has."""
@@ -62,7 +62,7 @@ class Naming:
         for key, (path, _) in first_seen.items():
             calls[path] += 1
             value = became.get(last[key])
-            if path and isinstance(value, Ref):
+            if path not in ("", INPUT) and isinstance(value, Ref):
                 found[path if calls[path] == 1 else f"{path}#{calls[path]}"] = value.step
         return found
 

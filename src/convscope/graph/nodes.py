@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from convscope.errors import ExportError
 from convscope.graph import ops
 
 # When a network is not being trained these return their first argument itself ...
@@ -82,7 +83,20 @@ def _names(node: Node, is_name: Callable[[Node], bool]) -> set[Node]:
 
 
 def numbers(shape: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(s.node.hint if isinstance(s, torch.SymInt) and s.node.hint is not None else int(s) for s in shape)
+    """A shape with numbers for the sizes of the example. Raises ExportError for one that depends on what images show."""
+    return tuple(_number(size) for size in shape)
+
+
+def _number(size: Any) -> int:
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    if size.node.hint is None:
+        raise ExportError(
+            "The size of every value must follow from the size of the images.",
+            "One depends on what the images show.",
+            "Networks that select among positions by their content cannot be analysed.",
+        )
+    return int(size.node.hint)
 
 
 # Regions of a model that run under another setting: a module inside, after so many arguments of the setting itself.

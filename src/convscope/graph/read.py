@@ -6,20 +6,24 @@ owner knows, and every value the meaning of its axes.
 """
 
 import copy
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy
 import torch
 from torch import nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import OutputKind
 from torch.fx import GraphModule, Node
 
 from convscope.errors import ExportError
 from convscope.graph import axes, ops
 from convscope.graph.copying import borrowed_copy
+from convscope.graph.decomposed import ValueOf, plain_form
 from convscope.graph.failures import explain_failure
 from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves, substitute
 from convscope.graph.layout import Layout, plain
@@ -46,9 +50,9 @@ def read(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
     Raises InputShapeError if the module itself refuses such images, ExportError if it cannot be exported.
     """
     twin = borrowed_copy(module)
-    example = torch.zeros(EXAMPLE_BATCH, *input_shape, device=_device(module), dtype=_dtype(module))
+    example = torch.zeros(EXAMPLE_BATCH, *input_shape, device=device_of(module), dtype=dtype_of(module))
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), _quiet_logs():
             warnings.simplefilter("ignore")  # about torch's own deprecations, nothing the owner could mend
             program = torch.export.export(
                 twin, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
@@ -56,6 +60,18 @@ def read(module: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
     except Exception as error:  # whatever the owner's code raises is told in its own words
         raise explain_failure(error, twin, input_shape) from error
     return read_program(program)
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """torch logs the trace of what it cannot export before it raises; the error says it already."""
+    logger = logging.getLogger("torch")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def read_program(program: ExportedProgram) -> Graph:
@@ -79,6 +95,10 @@ def _without_writes(program: ExportedProgram) -> ExportedProgram:
     return twin.run_decompositions({})
 
 
+_LISTS = ("split", "chunk", "unbind")  # operations whose value is a list
+_RANDOM = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+
+
 class _AliasedWriteError(Exception):
     """An in-place operation writes into a value that another name also shows."""
 
@@ -96,8 +116,9 @@ class _Reader:
     layouts: dict[str, tuple[Layout | None, ...]] = field(default_factory=dict)
     own: dict[Node, Any] = field(default_factory=dict)  # the same before any later write into it
     order: dict[Node, int] = field(default_factory=dict)
-    images: set[Node] = field(default_factory=set)
+    placeholders: set[Node] = field(default_factory=set)  # the inputs of the program, not those of a region in it
     naming: Naming = field(init=False)
+    n_batch: int = field(init=False)
 
     def graph(self) -> Graph:
         nodes = list(self.program.graph.nodes)
@@ -107,6 +128,7 @@ class _Reader:
         self.naming = Naming([node for node in every if node.op == "call_function"], is_computing)
         self._read_nodes(nodes)
         outputs = self._outputs(next(node for node in nodes if node.op == "output"))
+        self.steps = [_as_scores(step) if step.name in outputs.values() else step for step in self.steps]
         used = self._used(outputs)
         steps = [step for step in self.steps if step.name in used]
         modules = {path: name for path, name in self.naming.modules(self.own).items() if name in used or name == INPUT}
@@ -155,6 +177,7 @@ class _Reader:
         signature = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
         state, constants = self.program.state_dict, self.program.constants
         images = []
+        self.placeholders.update(placeholders)
         for node in placeholders:
             target = signature[node.name].target
             if target is None:
@@ -171,13 +194,13 @@ class _Reader:
                 "Wrap the model in a module whose forward takes one tensor, batch channel y x.",
             )
         (image,) = images
-        self.images.add(image)
         self.became[image] = Ref(INPUT)
         for axis, size in zip(("batch", None, "y", "x"), image.meta["val"].shape, strict=True):
-            if axis and isinstance(size, torch.SymInt):
+            if axis and isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
                 self.symbols[size.node.expr] = sympy.Symbol(axis)
         shape = numbers(image.meta["val"].shape)
         self.layouts[INPUT] = (plain(*shape),)
+        self.n_batch = shape[0]
         return shape[1], shape[2], shape[3]
 
     def _read_constant(self, node: Node) -> None:
@@ -194,33 +217,59 @@ class _Reader:
         if isinstance(node.meta.get("val"), (torch.SymInt, int)):
             self.became[node] = self._size(node.meta["val"])
             return
+        if not isinstance(node.target, torch._ops.OpOverload) and op != "getitem":
+            raise _unknown(node, self.naming)
         args, kwargs = self._arguments(node)
         if op in ops.IDENTITIES:
+            if op in _RANDOM and node.args[2:3] == (True,) and node.args[1]:
+                raise _random(node, self.naming)
             self.became[node] = args[0]
             return
         if op == "getitem" and isinstance(args[0], (tuple, list)):
             self.became[node] = args[0][args[1]]
             return
-        if not isinstance(node.target, torch._ops.OpOverload) and op != "getitem":
-            raise _unknown(node, self.naming)
         function = self._function(node)
         if not any(isinstance(leaf, (Ref, Size)) for leaf in leaves((args, kwargs))):
             self._fold_constant(node, function, args, kwargs)
+            if writes(node):
+                self._rebind(node)
             return
-        self._add_step(node, op, function, args, kwargs, self.naming.name(node, op))
+        self._add_call(node, op, function, args, kwargs)
 
-    def _add_step(self, node: Node, op: str, function: Any, args: tuple, kwargs: dict, name: str) -> None:
-        values = node.meta["val"] if isinstance(node.meta["val"], (tuple, list)) else (node.meta["val"],)
+    def _add_call(self, node: Node, op: str, function: Any, args: tuple, kwargs: dict) -> None:
+        """A step for an operation; of one that gives several values, a step for each that is used, the first being the layer's."""
+        name = self.naming.name(node, op)
+        plain, plain_args = plain_form(function, args)
+        if plain is not function:
+            op = plain._schema.name.split("::")[1]
+        values = node.meta["val"]
+        if isinstance(values, torch.Tensor) or op in _LISTS:
+            self._add_step(node, op, plain, plain_args, kwargs, name)
+            return
+        used = {0} | {int(user.args[1]) for user in node.users if op_name(user) == "getitem"}  # type: ignore[arg-type]
+        found: list[Any] = [None] * len(values)
+        for index in sorted(used):
+            one = plain if plain is not function and index == 0 else ValueOf(function, index)
+            given = plain_args if one is plain else args
+            self._add_step(node, op, one, given, kwargs, name if index == 0 else f"{name}.value{index}", values[index])
+            found[index] = self.became[node]
+        self.became[node] = found
+
+    def _add_step(
+        self, node: Node, op: str, function: Any, args: tuple, kwargs: dict, name: str, value: Any = None
+    ) -> None:
+        value = node.meta["val"] if value is None else value
+        values = value if isinstance(value, (tuple, list)) else (value,)
         shapes = [numbers(value.shape) if isinstance(value, torch.Tensor) else () for value in values]
         if op == "reshape" and len(shapes) == 1:  # one form for view, flatten, reshape_as; safe in any memory format
             function, kwargs = torch.ops.aten.reshape.default, {}
-            args = (args[0], [self._size(size) for size in node.meta["val"].shape])
+            args = (args[0], [self._size(size, i) for i, size in enumerate(node.meta["val"].shape)])
         if op == "getitem":
             found: tuple[Layout | None, ...] = (self.layouts[args[0].step][args[1]],)
         else:
-            found = axes.layouts(op, substitute([*args, *kwargs.values()], self._layout), shapes)
+            found = axes.layouts(op, substitute([*args, *kwargs.values()], self._layout), shapes, self.n_batch)
         self.layouts[name] = found
-        single = isinstance(node.meta["val"], torch.Tensor)
+        single = isinstance(value, torch.Tensor)
         self.steps.append(
             Step(
                 name=name,
@@ -228,7 +277,11 @@ class _Reader:
                 function=function,
                 args=args,
                 kwargs=kwargs,
-                shape=tuple(None if isinstance(s, torch.SymInt) else s for s in values[0].shape) if single else None,
+                shape=tuple(
+                    None if isinstance(self._size(s, i), Size) else int(s) for i, s in enumerate(values[0].shape)
+                )
+                if single
+                else None,
                 module=self.naming.path(node),
                 where=self.naming.where(node),
                 layout=found,
@@ -255,12 +308,15 @@ class _Reader:
         kwargs = torch.fx.node.map_aggregate(node.kwargs, resolve)
         return substitute(tuple(args), lambda a: a), substitute(dict(kwargs), lambda a: a)
 
-    def _size(self, size: Any) -> Any:
+    def _size(self, size: Any, dim: int = -1) -> Any:
         """A size as a number, or as an expression in the sizes of the input."""
-        if isinstance(size, int):
-            return size
-        expression = sympy.sympify(size.node.expr).subs(self.symbols)
-        unknown = expression.free_symbols - set(self.symbols.values())
+        expression = sympy.sympify(size if isinstance(size, int) else size.node.expr)
+        if expression == EXAMPLE_BATCH == self.n_batch and dim == 0 and not self.symbols:
+            expression = sympy.Symbol(
+                "batch"
+            )  # export sometimes forgets, without a word, that the batch may be of any size
+        expression = expression.subs(self.symbols)
+        unknown = expression.free_symbols - {sympy.Symbol(name) for name in ("batch", "y", "x")}
         if unknown:
             raise ExportError(
                 "The size of every value must follow from the size of the images.",
@@ -284,7 +340,7 @@ class _Reader:
         now = self.order[node]
         target = node.args[0]
         assert isinstance(target, Node)
-        if target.op == "placeholder" and target not in self.images:
+        if target.op == "placeholder" and target not in self.placeholders:
             raise _AliasedWriteError  # written inside a region, where the name outside would not follow
         same = same_value(target)
         for member in same_memory(target):
@@ -316,8 +372,9 @@ class _Reader:
         return Param(name)
 
     def _outputs(self, node: Node) -> dict[str, str]:
-        values: Any = node.args[0]
-        structure = torch.utils._pytree.tree_unflatten(list(values), self.program.call_spec.out_spec)
+        specs = self.program.graph_signature.output_specs  # changed buffers stand among them
+        values = [value for value, spec in zip(node.args[0], specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]  # type: ignore[arg-type]
+        structure = torch.utils._pytree.tree_unflatten(values, self.program.call_spec.out_spec)
         found = {}
         for name, value in named_outputs(structure):
             became = self.became.get(value) if isinstance(value, Node) else None
@@ -339,6 +396,15 @@ def named_outputs(structure: Any, prefix: str = "") -> list[tuple[str, Any]]:
     return [pair for key, value in parts for pair in named_outputs(value, f"{prefix}.{key}".strip("."))]
 
 
+def _as_scores(step: Step) -> Step:
+    """An output of two dimensions is one score for each class, whatever way its axes came."""
+    layout = step.layout[0]
+    if step.shape is None or len(step.shape) != 2 or step.shape[0] is not None or (layout and layout.is_plain):
+        return step
+    assert step.shape[1] is not None
+    return replace(step, layout=(axes.guess((EXAMPLE_BATCH, step.shape[1]), EXAMPLE_BATCH),))
+
+
 def _unknown(node: Node, naming: Naming) -> ExportError:
     return ExportError(
         "The network was to be read into primitive operations.",
@@ -347,14 +413,28 @@ def _unknown(node: Node, naming: Naming) -> ExportError:
     )
 
 
+def _random(node: Node, naming: Naming) -> ExportError:
+    return ExportError(
+        "The network was to be read as it is when it is not being trained.",
+        f"It drops values at random there too, in module '{naming.path(node)}' ({naming.where(node)}).",
+        "Call eval() before exporting; in a forward, write F.dropout(x, training=self.training).",
+    )
+
+
 def _described(node: Node) -> str:
     value = node.meta.get("val")
     return str(tuple(str(s) for s in value.shape)) if isinstance(value, torch.Tensor) else str(type(value).__name__)
 
 
-def _device(module: nn.Module) -> torch.device:
-    return next((p.device for p in module.parameters()), torch.device("cpu"))
+def device_of(tensors: nn.Module | Mapping[str, torch.Tensor]) -> torch.device:
+    """The device a model computes on: that of its first parameter."""
+    return next((tensor.device for tensor in _tensors(tensors)), torch.device("cpu"))
 
 
-def _dtype(module: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+def dtype_of(tensors: nn.Module | Mapping[str, torch.Tensor]) -> torch.dtype:
+    """The precision a model computes in: that of its first parameter that is not a whole number."""
+    return next((tensor.dtype for tensor in _tensors(tensors) if tensor.is_floating_point()), torch.float32)
+
+
+def _tensors(tensors: nn.Module | Mapping[str, torch.Tensor]) -> Iterator[torch.Tensor]:
+    yield from tensors.parameters() if isinstance(tensors, nn.Module) else tensors.values()

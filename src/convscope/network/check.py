@@ -12,6 +12,10 @@ from convscope.intervals import Interval, share
 from convscope.network.formats import Trial, fastest
 from convscope.network.network import Network
 
+MOST_EXAMPLES = 32  # images of noise that speed and equality are measured on
+COUNTED = frozenset(
+    {"linear", "addmm", "mm", "bmm", "matmul", "scaled_dot_product_attention"}
+)  # products with a rule for costs
 Progress = Callable[[int, int], None]  # images done, images in all
 
 
@@ -104,7 +108,7 @@ def check(
 
     Images may be unlabelled; labelled ones are matched to the network's classes first (ImagesError if they do not fit).
     """
-    inputs = _examples(network, batch_size)
+    inputs = _examples(network, min(batch_size, MOST_EXAMPLES))
     graph_difference, folded_difference = _differences(network, inputs[:4])
     quickest, trials = fastest(network, inputs)
     if quickest.dtype != torch.float32:  # speed is shown for all; what is measured here is measured exactly

@@ -49,7 +49,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         raise _unsafe(path, error) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        found = f"It cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        found = f"It cannot be read: {said.split('Re-running')[0]}"
         raise WeightsError(
             f"Weights were to be read from '{path}'.", found, "Give a whole .safetensors or .pt file."
         ) from error
@@ -58,13 +59,13 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
 
 def _unsafe(path: Path, error: Exception) -> WeightsError:
     """A pickle that wants more than tensors: refused by name, with the way to convert it."""
-    wanted = re.search(r"GLOBAL (\S+)|Unsupported (?:global|class|operand)[^\w]*([\w.]+)", str(error))
-    name = next((group for group in (wanted.groups() if wanted else ()) if group), "an object that is not a tensor")
+    found = re.search(r"GLOBAL ([\w.]+\.[\w.]+)|([\w]+\.[\w.]+) was not an allowed global", str(error))
+    name = next((group for group in (found.groups() if found else ()) if group), "an object that is not a tensor")
     return WeightsError(
         f"Weights were to be read from '{path}'.",
-        f"The file is a pickle that wants to build {name.strip(',.')}; nothing in it was run.",
-        "If you trust it, convert it once, in a session of your own: "
-        "safetensors.torch.save_file(torch.load(FILE, weights_only=False)['state_dict'], 'weights.safetensors')",
+        f"The file is a pickle that wants to build {name}; nothing in it was run.",
+        "If you trust it, convert it once, in a Python of your own: load it with torch.load(FILE, weights_only=False), take its "
+        "state_dict(), and write that with safetensors.torch.save_file.",
     )
 
 

@@ -1,6 +1,5 @@
 """How does a model become a Network?  `load` finds it, gives it its weights, and reads its graph once."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,9 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from convscope.errors import NetworkError, UsageError
-from convscope.graph.copying import onlookers
-from convscope.graph.read import read, read_program
+from convscope.graph.copying import onlookers, own_copy
+from convscope.graph.graph import Graph
+from convscope.graph.read import device_of, dtype_of, read, read_program
 from convscope.images import Classes, Preprocess
 from convscope.network.checkpoint import apply_weights, read_weights
 from convscope.network.network import Network
@@ -54,7 +54,8 @@ def load(
     else:
         module = origin.model.eval()
         graph = read(module, shape)
-    notes = list(origin.notes)
+    notes = [*origin.notes, *_graph_notes(graph)]
+    like = module if module is not None else graph.tensors
     if assumed:
         notes.append("preprocessing is assumed: pixels 0 to 1, no mean, no standard deviation")
     return Network(
@@ -67,14 +68,33 @@ def load(
         output=_output(graph, output),
         fold=fold,
         notes=tuple(notes),
+        device=device_of(like),
+        dtype=dtype_of(like),
     )
+
+
+def _graph_notes(graph: Graph) -> list[str]:
+    """What the user should know of a network as it was read."""
+    norms = [
+        step for step in graph if step.op in ("batch_norm", "_native_batch_norm_legit_functional") and step.args[5]
+    ]
+    trained = [step.name for step in norms if step.args[3] is not None]
+    if trained:
+        raise NetworkError(
+            "The network was to be read as it is when it is not being trained.",
+            f"It was exported for training: {trained[0]} takes its statistics from the batch and changes them.",
+            "Call eval() before torch.export.export.",
+        )
+    names = ", ".join(step.name for step in norms[:3])
+    return [f"{names} take statistics from the batch: what an image gets depends on its neighbours"] if norms else []
 
 
 def _origin(source: Any, weights: Any, partial: bool) -> tuple[Origin, str]:
     if isinstance(source, nn.Module):
-        found = onlookers(source)
-        notes = (f"hooks of {', '.join(found[:3]) or 'the model'} are not part of the network",) if found else ()
-        origin = Origin(model=copy.deepcopy(source), weights="its own", notes=notes)
+        source = _unwrapped(source)
+        found = [path or "the model itself" for path in onlookers(source)]
+        notes = (f"hooks of {', '.join(found[:3])} are not part of the network",) if found else ()
+        origin = Origin(model=own_copy(source), weights="its own", notes=notes)
         name, spec = type(source).__name__, Spec("module", type(source).__name__)
     elif isinstance(source, ExportedProgram):
         return Origin(model=source, weights="its own"), "exported program"
@@ -94,6 +114,19 @@ def _origin(source: Any, weights: Any, partial: bool) -> tuple[Origin, str]:
     return replace(origin, weights=describe_weights(weights), notes=(*origin.notes, *_partial_note(left))), name
 
 
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The model inside DataParallel, DistributedDataParallel or torch.compile."""
+    for wrapper in ("_orig_mod", "module"):
+        inner = getattr(module, wrapper, None)
+        if isinstance(inner, nn.Module) and type(module).__name__ in (
+            "OptimizedModule",
+            "DataParallel",
+            "DistributedDataParallel",
+        ):
+            return _unwrapped(inner)
+    return module
+
+
 def _partial_note(left: list[str]) -> tuple[str, ...]:
     return ("weights were loaded in part:\n" + "\n".join(left),) if left else ()
 
@@ -103,7 +136,14 @@ def _preprocess(origin: Origin, given: Preprocess | dict[str, Any] | None) -> Pr
     if isinstance(given, Preprocess) or given is None:
         return given or origin.preprocess
     known = origin.preprocess.as_dict() if origin.preprocess else {}
-    return Preprocess(**{**known, **given})
+    try:
+        return Preprocess(**{**known, **given})
+    except TypeError as error:
+        raise UsageError(
+            f"The preprocessing {given} was given.",
+            f"It cannot be used: {error}.",
+            "See convscope.Preprocess for its settings.",
+        ) from error
 
 
 def _assumed(shape: tuple[int, int, int]) -> Preprocess:
@@ -115,7 +155,7 @@ def _assumed(shape: tuple[int, int, int]) -> Preprocess:
 def _input_shape(
     origin: Origin, preprocess: Preprocess | None, size: Size | None, n_channels: int | None
 ) -> tuple[int, int, int]:
-    known = (preprocess.input_shape if preprocess else None) or origin.input_shape
+    known = origin.input_shape or (preprocess.input_shape if preprocess else None)
     channels = n_channels or (known[0] if known else preprocess.n_channels if preprocess else _n_channels(origin.model))
     y, x = ((size, size) if isinstance(size, int) else size) or (known[1:] if known else (224, 224))
     return channels, y, x
@@ -135,12 +175,7 @@ def _fitted(settings: Preprocess, shape: tuple[int, int, int], *, keep_resize: b
     """The preprocessing with the crop the graph was read for; unless the resize was given too, it grows or shrinks alike."""
     if settings.input_shape in (shape, None):
         return settings
-    if settings.n_channels != shape[0]:
-        raise UsageError(
-            f"The network takes {shape[0]} channels.",
-            f"Its preprocessing gives {settings.n_channels}.",
-            "Give preprocess= with as many means and standard deviations as channels.",
-        )
+    settings = _with_channels(settings, shape[0])
     y, x = shape[1:]
     crop = settings.crop
     if keep_resize:
@@ -150,7 +185,16 @@ def _fitted(settings: Preprocess, shape: tuple[int, int, int], *, keep_resize: b
     return replace(settings, resize=round(settings.resize * min(y, x) / min(crop)), crop=(y, x))
 
 
-def _output(graph: Any, wanted: str | None) -> str:
+def _with_channels(settings: Preprocess, n: int) -> Preprocess:
+    """The preprocessing for another number of channels: each gets the mean of the means, and of the standard deviations."""
+    if settings.n_channels == n:
+        return settings
+    channels: str | int = {1: "L", 3: "RGB"}.get(n, n)
+    mean, std = (sum(values) / len(values) for values in (settings.mean, settings.std))
+    return replace(settings, channels=channels, mean=(mean,) * n, std=(std,) * n, fill=())
+
+
+def _output(graph: Graph, wanted: str | None) -> str:
     """The step that gives the logits: the output asked for, the one called so, or the only one."""
     outputs = graph.outputs
     if wanted is not None and wanted not in outputs:
@@ -167,8 +211,14 @@ def _output(graph: Any, wanted: str | None) -> str:
             "Say which one holds the logits: output='...' (--output).",
         )
     step = outputs[name]
-    layout = graph[step].layout[0] if step in graph.by_name else None
-    if layout is None or not layout.is_flat or len(layout.dims) != 2:
+    shape = graph[step].shape if step in graph.by_name else None
+    if shape is not None and len(shape) == 2 and shape[0] is not None:
+        raise NetworkError(
+            "Batches of any size are to be computed.",
+            f"The program was exported for batches of {shape[0]} only.",
+            "Export it with dynamic_shapes=({0: torch.export.Dim.DYNAMIC},).",
+        )
+    if shape is None or len(shape) != 2:
         raise NetworkError(
             "An image classifier was expected: one score for each class and image.",
             f"The output '{name}' has the shape {_shown(graph, step)}.",
@@ -177,13 +227,15 @@ def _output(graph: Any, wanted: str | None) -> str:
     return step
 
 
-def _shown(graph: Any, step: str) -> str:
+def _shown(graph: Graph, step: str) -> str:
     shape = graph[step].shape if step in graph.by_name else (None, *graph.input_shape)
-    return " x ".join("batch" if size is None else str(size) for size in shape)
+    return " x ".join("batch" if size is None else str(size) for size in shape or ())
 
 
-def _n_classes(graph: Any, output: str | None) -> int:
-    return int(graph[_output(graph, output)].shape[-1])
+def _n_classes(graph: Graph, output: str | None) -> int:
+    shape = graph[_output(graph, output)].shape
+    assert shape is not None
+    return int(shape[-1] or 0)
 
 
 def _classes(given: Any, origin: Origin, n: int) -> Classes | None:

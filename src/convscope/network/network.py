@@ -13,17 +13,18 @@ from convscope.errors import InputShapeError, UnknownNameError, UsageError
 from convscope.graph.copying import borrowed_copy
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import Layout
-from convscope.graph.read import named_outputs, read
+from convscope.graph.read import device_of, dtype_of, named_outputs, read
 from convscope.images import Classes, Preprocess
 from convscope.network.address import Address
 from convscope.network.layers import Layers
-from convscope.walks.fold import fold_batch_norm
+from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 from convscope.walks.onward import Onward, onward
 from convscope.walks.swap import Rewriting, swapped
 
 Maps = dict[str, torch.Tensor]
 CPU = torch.device("cpu")
+MOST_PLANS = 64  # orders of work that are kept; the oldest goes first
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Network:
     channels_last: bool = False
     _graphs: dict[tuple[int, int], Graph] = field(repr=False, default_factory=dict)
     _plans: dict[Any, Plan] = field(repr=False, default_factory=dict)
+    _folded: Folded = field(repr=False, default_factory=dict)  # folded weights, shared by all plans
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """The logits, `batch class`, float32, of normalised inputs `batch channel y x` of any size the network takes.
@@ -98,7 +100,7 @@ class Network:
         graph = self._graph_for(inputs)
         size = int(inputs.shape[2]), int(inputs.shape[3])
         compute = partial(self._compute, inputs)
-        return onward(graph, step, self.output, compute, self._cast, size=size, fold=self.fold)
+        return onward(graph, step, self.output, compute, self._cast, size=size, fold=self.fold, made=self._folded)
 
     def swap(self, where: str, with_: Callable[[torch.Tensor], torch.Tensor] | str, **settings: Any) -> "Network":
         """The same network with an operation replaced: a layer by name, or all of an operation ("max_pool2d").
@@ -109,7 +111,7 @@ class Network:
             where if where not in self.graph.modules else self.resolve(where), with_, tuple(settings.items())
         )
         graph = swapped(self.graph, rewriting)
-        return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={})
+        return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={}, _folded={})
 
     def to(
         self,
@@ -121,25 +123,26 @@ class Network:
         device = self.device if device is None else torch.device(device)
         dtype = self.dtype if dtype is None else dtype
         last = self.channels_last if channels_last is None else channels_last
-        moved = replace(self, device=device, dtype=dtype, channels_last=last, _graphs={}, _plans={})
+        moved = replace(self, device=device, dtype=dtype, channels_last=last, _graphs={}, _plans={}, _folded={})
         return replace(moved, graph=self.graph.moved(moved._cast, partial(moved._constant, self.dtype)))
 
     def unfolded(self) -> "Network":
         """The same network, computed as its owner wrote it."""
-        return replace(self, fold=False, _graphs={}, _plans={})
+        return replace(self, fold=False, _graphs={}, _plans={}, _folded={})
 
     def own_logits(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """What the model itself says, without the graph; None for an exported program or an altered network."""
         if self.module is None or self.rewritings:
             return None
-        found = dict(named_outputs(borrowed_copy(self.module)(inputs)))
+        given = inputs.to(device_of(self.module), dtype_of(self.module))
+        found = dict(named_outputs(borrowed_copy(self.module)(given)))
         name = next(name for name, step in self.graph.outputs.items() if step == self.output)
-        return found[name].float()
+        return found[name].float().to(inputs.device)
 
     def at(self, y: int, x: int) -> "Network":
         """The same network for images of y by x pixels: its table of layers is made for that size."""
         graph = self._graph(y, x)
-        return replace(self, graph=graph, _graphs={}, _plans={})
+        return replace(self, graph=graph, _graphs={}, _plans={}, _folded={})
 
     @cached_property
     def layers(self) -> Layers:
@@ -187,10 +190,12 @@ class Network:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of what the network computes: its operations and weights. Equal weights, equal hash."""
-        digest = sha256()
+        """A hash of what the network computes: operations, settings, wiring, weights, which output. Equal weights, equal hash."""
+        digest = sha256(self.output.encode())
         for step in self.graph:
-            digest.update(repr((step.op, step.inputs, step.shape)).encode())
+            code = getattr(step.function, "__code__", None)  # of a function that was swapped in
+            own = (code.co_code, code.co_consts, code.co_names) if code else ""
+            digest.update(repr((step.name, step.op, step.args, sorted(step.kwargs.items()), step.shape, own)).encode())
         for name in sorted(self.graph.tensors):
             tensor = self.graph.tensors[name].detach().cpu().contiguous()
             digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
@@ -213,7 +218,9 @@ class Network:
     def _plan(self, graph: Graph, wanted: tuple[str, ...], tapped: tuple[str, ...] = ()) -> Plan:
         key = graph.input_shape, wanted, tapped
         if key not in self._plans:
-            folded = fold_batch_norm(graph, keep={*wanted, *tapped}) if self.fold else graph
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            folded = fold_batch_norm(graph, keep={*wanted, *tapped}, made=self._folded) if self.fold else graph
             self._plans[key] = plan(folded, wanted, tapped=tapped)
         return self._plans[key]
 
@@ -235,7 +242,7 @@ class Network:
             raise InputShapeError(
                 "The network was given inputs.",
                 f"They have {inputs.shape[1]} channels; the network takes {channels}.",
-                "Load it with input_shape=(channels, y, x) if it takes any number, or convert the images.",
+                "Load it with n_channels= if it takes any number, or convert the images.",
             )
         return self._graph(int(inputs.shape[2]), int(inputs.shape[3]))
 
@@ -256,7 +263,7 @@ class Network:
         graph = read(self.module, (self.input_shape[0], y, x))
         for rewriting in self.rewritings:
             graph = swapped(graph, rewriting)
-        return graph.moved(self._cast, partial(self._constant, torch.float32))
+        return graph.moved(self._cast, partial(self._constant, dtype_of(self.module)))
 
 
 def _layout(graph: Graph, step: str) -> Layout:

@@ -96,7 +96,7 @@ def _only(step: Step, seen: Mapping[str, Seen]) -> Seen:
     return seen[first.step]
 
 
-@_rule("batch_norm", "stack", "reshape", "flatten", "unflatten", "permute", "transpose", "squeeze", "unsqueeze")
+@_rule("stack", "reshape", "flatten", "unflatten", "permute", "transpose", "squeeze", "unsqueeze")
 @_rule("expand", "split", "chunk", "unbind", "to", "zeros_like", "ones_like", "full_like", "local_response_norm")
 def _pointwise(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     """Each position sees what the same position of the inputs sees."""
@@ -199,10 +199,11 @@ def _upsample(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     entering = _only(step, seen)
     if step.op != "upsample_nearest2d" and step.args[2]:  # aligned corners
         raise no_rule(step)
+    factors = step.args[-1] if isinstance(step.args[-1], (list, tuple)) and len(step.args) > 2 else None
     fields = {}
-    for axis in (Y, X):
+    for i, axis in enumerate((Y, X)):
         n_in, n_out = len(entering.fields[axis]), _n(step, axis)
-        scale = n_in / n_out
+        scale = 1 / factors[i] if factors else n_in / n_out
         if step.op == "upsample_nearest2d":
             first = last = np.floor(np.arange(n_out) * scale).astype(int)
         else:
@@ -245,6 +246,29 @@ def _attention(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     parts = [query.fields] if query else []
     parts += [each.attended([-2]) for each in (key, value) if each]
     return _joined(parts)
+
+
+@_rule("batch_norm")
+def _batch_norm(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
+    """Pointwise, unless it takes its statistics from the batch."""
+    entering = _only(step, seen)
+    takes_statistics = bool(step.args[5])
+    return entering.mixed(range(2, len(entering.layout.dims))) if takes_statistics else dict(entering.fields)
+
+
+@_rule("subsample", "average", "identity")
+def _swapped(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
+    """What a pooling was replaced by (see swap.py)."""
+    entering, window = _only(step, seen), step.kwargs["window"]
+    if step.op == "average":
+        return _windows(step, entering, window.kernel, window.stride, window.padding, (1, 1))
+    if step.op == "identity":
+        return dict(entering.fields)
+    fields = {}
+    for i, axis in enumerate((Y, X)):
+        middle = np.arange(_n(step, axis)) * window.stride[i] - window.padding[i] + (window.kernel[i] - 1) // 2
+        fields[axis] = entering.fields[axis].take(np.clip(middle, 0, len(entering.fields[axis]) - 1))
+    return fields
 
 
 @_rule("layer_norm", "rms_norm")

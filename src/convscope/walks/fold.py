@@ -16,18 +16,26 @@ _FOLDABLE = {
 }
 
 
-def fold_batch_norm(graph: Graph, keep: Collection[str] = ()) -> Graph:
+Folded = dict[tuple[str, str], tuple[torch.Tensor, torch.Tensor]]  # (convolution, norm) -> weight, bias
+
+
+def fold_batch_norm(graph: Graph, keep: Collection[str] = (), made: Folded | None = None) -> Graph:
     """The same network with each batch norm folded into the convolution (or dense layer) below it, where nobody else reads that.
 
-    The merged step has the norm's name and value. Steps named in `keep` stay as they are, and so do the graph's outputs.
+    The merged step has the norm's name and value. Steps named in `keep` stay as they are, and so do the graph's outputs. Folded
+    weights are looked for in `made` first, and put there.
     """
+    made = {} if made is None else made
     tensors = dict(graph.tensors)
     merged: dict[str, Step] = {}
     gone: set[str] = set()
     for step in graph.steps:
         below = _foldable(graph, step, {*keep, *graph.outputs.values()})
         if below is not None:
-            weight, bias = _folded(graph, below, step)
+            pair = below.name, step.name
+            if pair not in made:
+                made[pair] = _folded(graph, below, step)
+            weight, bias = made[pair]
             names = f"{below.name}+{step.name}.weight", f"{below.name}+{step.name}.bias"
             tensors[names[0]], tensors[names[1]] = weight, bias
             args = (below.args[0], Param(names[0]), Param(names[1]), *below.args[3:])

@@ -44,8 +44,7 @@ class Plan:
         """
         first = values[self.given[0]]
         sizes = size or (first.shape[0], *first.shape[2:4])
-        tracked = torch.is_grad_enabled() and any(_tracked(value) for value in values.values())
-        program = self.plain if tracked else self.quick
+        program = self.plain if any(_differentiated(value) for value in values.values()) else self.quick
         found = program.run([values[name] for name in self.given], sizes, tap)
         return {name: found[program.slots[name]] for name in self.wanted}
 
@@ -71,8 +70,13 @@ class _Program:
         return slots
 
 
-def _tracked(value: Any) -> bool:
-    return any(_tracked(part) for part in value) if isinstance(value, (list, tuple)) else bool(value.requires_grad)
+def _differentiated(value: Any) -> bool:
+    """Whether somebody follows this value: a backward pass, a forward-mode derivative, or another transform of torch.func."""
+    if isinstance(value, (list, tuple)):
+        return any(_differentiated(part) for part in value)
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return transformed or forward_mode or (torch.is_grad_enabled() and bool(value.requires_grad))
 
 
 _Hole = Callable[[list[Any], tuple[int, ...]], Any]

@@ -9,7 +9,7 @@ import torch
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import BATCH, Layout
-from convscope.walks.fold import fold_batch_norm
+from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 
 
@@ -57,6 +57,7 @@ def onward(
     *,
     size: tuple[int, int],
     fold: bool,
+    made: Folded,
 ) -> Onward:
     """The walk from a layer to the output; `compute` gives the values of steps for the inputs at hand.
 
@@ -81,7 +82,7 @@ def onward(
     values = compute([layer, *beside])
     layout = graph.input_layout if layer == INPUT else graph[layer].layout[0]
     assert layout is not None
-    above_layer = fold_batch_norm(graph, keep=[layer, *beside]) if fold else graph
+    above_layer = fold_batch_norm(graph, keep=[layer, *beside], made=made) if fold else graph
     return Onward(
         layer=layer,
         output=output,

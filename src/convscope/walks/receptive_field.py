@@ -74,6 +74,18 @@ def _field(graph: Graph, step: Step, inputs: dict[str, Axes]) -> Axes:
     seen = {name: Seen(fields, layouts[name]) for name, fields in inputs.items()}
     kernel = tuple(graph.tensors[step.params[0]].shape[2:]) if step.kind == "conv" and step.params else ()
     try:
-        return rule_for(step)(step, seen, kernel)
+        found = rule_for(step)(step, seen, kernel)
+        _check(step, found)
+        return found
     except (ValueError, IndexError, TypeError) as error:  # a form of the operation the rule does not know
         raise no_rule(step) from error
+
+
+def _check(step: Step, found: Axes) -> None:
+    """Raises ValueError if the rule has lost positions: then it does not know this form of the operation."""
+    layout = step.layout[0]
+    if layout is None or step.shape is None:
+        return
+    for axis, field in found.items():
+        if len(field) not in (1, layout.size(axis)):
+            raise ValueError(f"{len(field)} positions along {axis}, the layer has {layout.size(axis)}")

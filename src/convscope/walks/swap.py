@@ -24,7 +24,8 @@ class Rewriting:
 
 def swapped(graph: Graph, rewriting: Rewriting) -> Graph:
     """The graph with that operation replaced. Raises UnknownNameError if it is not there, UsageError if the shape changes."""
-    chosen = [step for step in graph if rewriting.where in (step.name, step.op)]
+    named = graph.by_name.get(rewriting.where)
+    chosen = [named] if named else [step for step in graph if step.op == rewriting.where]
     if not chosen:
         known = dict.fromkeys([*(step.name for step in graph.layers), *(step.op for step in graph.layers)])
         raise UnknownNameError("layer or operation", rewriting.where, known)
@@ -57,8 +58,15 @@ def _check_shape(graph: Graph, old: Step, new: Step) -> None:
     source = new.inputs[0]
     shape = (1, *graph.input_shape) if source not in graph.by_name else graph[source].shape
     example = torch.zeros([2 if size is None else size for size in shape or ()])
-    with torch.no_grad():
-        found = tuple(new.function(example, **new.kwargs).shape[1:])
+    try:
+        with torch.no_grad():
+            found = tuple(new.function(example, **new.kwargs).shape[1:])
+    except Exception as error:  # the function may be the user's own
+        raise UsageError(
+            f"The operation '{old.name}' was to be replaced by '{new.op}'.",
+            f"That fails: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            "The replacement is called with the value of the layer below, and the settings given.",
+        ) from error
     if old.shape is not None and found != tuple(old.shape[1:]):
         raise UsageError(
             f"The operation '{old.name}' was to be replaced by '{new.op}'.",

@@ -1,9 +1,12 @@
 """Networks saved by `torch.export.save`: `FILE.pt2`."""
 
-import io
+import logging
+import os
 import pickle
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,7 +15,7 @@ from convscope.errors import InputError, WeightsError
 from convscope.network.origin import Origin, Request
 from convscope.registry import register
 
-_PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 @register("source", "exported")
@@ -28,45 +31,49 @@ def exported_source(request: Request) -> Origin:
         raise InputError(asked, "There is no such file.", "Give the path of a file written by torch.export.save.")
     if request.weights is not None:
         raise WeightsError(asked, "An exported program holds its own weights.", "Leave out --weights.")
-    refuse_code(path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _only_tensors():
             warnings.simplefilter("ignore")
             program = torch.export.load(path)
     except Exception as error:  # torch raises whatever its parser of the archive meets
-        found = f"It cannot be read as an exported program: {str(error).splitlines()[0] if str(error) else error!r}"
-        raise InputError(asked, found, "Write it with torch.export.save, using the torch installed here.") from error
+        raise _refused(path, error) from error
     return Origin(model=program, weights=path.name)
 
 
-def refuse_code(path: Path) -> None:
-    """Raises WeightsError if any part of the archive is a pickle that needs more than tensors to be read.
-
-    `torch.export.load` would otherwise fall back to reading such a part without protection.
-    """
+@contextmanager
+def _only_tensors() -> Iterator[None]:
+    """torch.export.load reads pickles, and falls back to running what they contain; this forbids that, and its log of it."""
+    before = os.environ.get(_FORCE)
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export", "torch._export.serde.serialize")]
+    levels = [logger.level for logger in loggers]
+    os.environ[_FORCE] = "1"
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with archive.open(name) as part:
-                    start = part.read(2)
-                if start == b"PK" or start in _PICKLE_STARTS:
-                    _check(path, name, archive.read(name))
-    except zipfile.BadZipFile as error:
-        raise InputError(
-            f"The network '{path}' was asked for.",
-            "It is not an exported program (not a zip archive).",
-            "Write it with torch.export.save.",
-        ) from error
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if before is None:
+            del os.environ[_FORCE]
+        else:
+            os.environ[_FORCE] = before
 
 
-def _check(path: Path, name: str, content: bytes) -> None:
-    try:
-        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"The network '{path}' was asked for.",
-            f"Its part '{name}' is a pickle that wants more than tensors; nothing in it was run.",
-            "Export the model again without custom objects.",
-        ) from error
-    except RuntimeError:
-        return  # a zip that is not a torch archive
+def _refused(path: Path, error: Exception) -> InputError:
+    asked = f"The network '{path}' was asked for."
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, pickle.UnpicklingError) or "weights_only" in str(chain).lower():
+            return WeightsError(
+                asked,
+                "A part of it is a pickle that wants more than tensors; nothing in it was run.",
+                "Export the model again without custom objects.",
+            )
+        chain = chain.__cause__ or chain.__context__
+    found = (
+        "It is not an exported program" if not zipfile.is_zipfile(path) else "It cannot be read as an exported program"
+    )
+    return InputError(
+        asked, f"{found} ({type(error).__name__}).", "Write it with torch.export.save, using the torch installed here."
+    )

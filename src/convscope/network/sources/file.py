@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,9 +30,10 @@ def file_source(request: Request) -> Origin:
             name for name, value in vars(module).items() if callable(value) and value.__module__ == module.__name__
         ]
         raise UnknownNameError(f"function in {file}", function, names)
-    built = build(**request.spec.options)
+    built = _call(build, function, request)
     model, known = built if isinstance(built, tuple) and len(built) == 2 else (built, {})
-    if not isinstance(model, nn.Module) or not set(known) <= {"preprocess", "classes", "input_shape"}:
+    fits = isinstance(model, nn.Module) and isinstance(known, dict)
+    if not fits or not set(known) <= {"preprocess", "classes", "input_shape"}:
         raise UsageError(
             f"The network '{request.spec.text}' was asked for.",
             f"{function}() returned {type(built).__name__}.",
@@ -47,6 +49,17 @@ def file_source(request: Request) -> Origin:
     )
 
 
+def _call(build: Callable[..., Any], name: str, request: Request) -> Any:
+    try:
+        return build(**request.spec.options)
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
+        raise InputError(
+            f"The function {name}({', '.join(f'{k}={v!r}' for k, v in request.spec.options.items())}) was to build a network.",
+            f"It fails: {type(error).__name__}: {error}",
+            "Check the options after '?', and call it from python first.",
+        ) from error
+
+
 def _run(path: Path) -> ModuleType:
     asked = f"The file '{path}' was to be run for a network."
     if not path.is_file():
@@ -60,7 +73,7 @@ def _run(path: Path) -> ModuleType:
     sys.modules.setdefault(path.stem, module)  # dataclasses of the file look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise InputError(asked, f"It fails: {type(error).__name__}: {error}", "Run it with python first.") from error
     return module
 

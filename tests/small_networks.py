@@ -21,7 +21,11 @@ def randomized(module: nn.Module, size: tuple[int, int] = (20, 28), n_channels: 
         return torch.randn(like.shape, generator=generator)
 
     module.eval()
-    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats]
+    norms = [
+        part
+        for part in module.modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats
+    ]
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):

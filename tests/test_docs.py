@@ -14,7 +14,12 @@ BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```", re.MULTILINE | re.DO
 
 def blocks(kind: str) -> list[tuple[str, str]]:
     """(page, text) of every block of one kind."""
-    return [(page.name, found["body"]) for page in PAGES for found in BLOCK.finditer(page.read_text()) if found["kind"] == kind]
+    return [
+        (page.name, found["body"])
+        for page in PAGES
+        for found in BLOCK.finditer(page.read_text())
+        if found["kind"] == kind
+    ]
 
 
 def commands() -> list[str]:

@@ -56,8 +56,6 @@ def test_one_operation_costs_what_was_counted_by_hand(name: str) -> None:
     assert (total.n_parameters, total.n_macs) == (n_parameters, n_macs)
 
 
-
-
 class _Shared(nn.Module):
     """One convolution used twice, one weight under two names, a parameter that is turned into another before use."""
 

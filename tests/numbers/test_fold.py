@@ -54,7 +54,9 @@ FOLDED: dict[str, Callable[[], nn.Module]] = {
     "grouped": lambda: Pooled(nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8), nn.SiLU()),
     "same": lambda: Pooled(nn.Conv2d(4, 6, 3, padding="same", dilation=2), nn.BatchNorm2d(6)),
     "without affine": lambda: Pooled(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6, affine=False)),
-    "dense": lambda: nn.Sequential(nn.Flatten(), nn.Linear(4 * 9 * 13, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3)),
+    "dense": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(4 * 9 * 13, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3)
+    ),
 }
 
 

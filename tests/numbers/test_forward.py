@@ -272,7 +272,9 @@ def test_onward_is_the_module_with_that_value_replaced(name: str, layer: str, n:
 def _held_shape(module: nn.Module, layer: str) -> tuple[int, ...]:
     """The shape of what enters a layer for one image."""
     seen: list[tuple[int, ...]] = []
-    handle = module.get_submodule(layer).register_forward_hook(lambda part, args, value: seen.append(tuple(args[0].shape)))
+    handle = module.get_submodule(layer).register_forward_hook(
+        lambda part, args, value: seen.append(tuple(args[0].shape))
+    )
     logits_of(module, IMAGES[:1])
     handle.remove()
     return seen[0]
@@ -375,7 +377,9 @@ def test_memory_is_written_over_only_without_gradients() -> None:
 def test_an_exported_program_of_any_size_is_taken() -> None:
     module = randomized(_ChannelsLast())
     dynamic = torch.export.Dim.DYNAMIC
-    program = torch.export.export(module, (torch.zeros(3, 3, 20, 28),), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},))
+    program = torch.export.export(
+        module, (torch.zeros(3, 3, 20, 28),), dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},)
+    )
     net = load(program, fold=False)
     assert net.graph.any_size
     for size in ((20, 28), (12, 18)):

@@ -141,7 +141,9 @@ class _Block(nn.Module):
 
 
 def cifar_resnet() -> nn.Module:
-    return Pooled(nn.Conv2d(3, 8, 3, padding=1), _Block(8, 8, 1), _Block(8, 16, 2), _Block(16, 16, 1), _Block(16, 32, 2))
+    return Pooled(
+        nn.Conv2d(3, 8, 3, padding=1), _Block(8, 8, 1), _Block(8, 16, 2), _Block(16, 16, 1), _Block(16, 32, 2)
+    )
 
 
 class _Padded(nn.Module):
@@ -233,7 +235,9 @@ def test_fields_of_every_layer_are_what_light_reaches(name: str) -> None:
     assert_fields_are_what_light_reaches(network(positive(build()), *size))
 
 
-@pytest.mark.parametrize(("name", "size"), [("seresnet18", (65, 97)), ("efficientnet_b0", (64, 97)), ("mobilenet_v3", (67, 99))])
+@pytest.mark.parametrize(
+    ("name", "size"), [("seresnet18", (65, 97)), ("efficientnet_b0", (64, 97)), ("mobilenet_v3", (67, 99))]
+)
 def test_a_squeeze_makes_everything_above_it_global(name: str, size: tuple[int, int]) -> None:
     module = _torchvision("mobilenet_v3_small") if name == "mobilenet_v3" else _timm(name)
     net = network(positive(module), *size)
@@ -296,7 +300,9 @@ def test_coatnet_is_global_once_it_attends() -> None:
     attention = next(i for i, layer in enumerate(net.layers) if layer.kind == "attention")
     assert mixing < attention, "the first blocks weigh their units by what the whole image shows"
     assert not any(layer.receptive_field.is_global for layer in net.layers[:mixing])
-    assert all(layer.receptive_field.is_global for layer in net.layers[attention:] if layer.kind in ("conv", "linear", "norm"))
+    assert all(
+        layer.receptive_field.is_global for layer in net.layers[attention:] if layer.kind in ("conv", "linear", "norm")
+    )
     assert net.layers.without_field == ()
 
 

@@ -13,7 +13,8 @@ from convscope.errors import InputShapeError, UnknownNameError, UsageError
 from convscope.graph.copying import borrowed_copy
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import Layout
-from convscope.graph.read import device_of, dtype_of, named_outputs, read
+from convscope.graph.read import device_of, dtype_of, read
+from convscope.graph.reader import named_outputs
 from convscope.images import Classes, Preprocess
 from convscope.network.address import Address
 from convscope.network.layers import Layers

@@ -1,5 +1,6 @@
 """Does the graph compute what the module computes, for every kind of convolutional network people use?"""
 
+import copy
 from dataclasses import replace
 from math import prod
 
@@ -80,6 +81,8 @@ ARCHITECTURES = {
     "torchvision:convnext_tiny": SMALL,
 }
 
+WITH_UNUSED_HEADS = ("torchvision:googlenet", "torchvision:inception_v3")  # they serve training only
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ARCHITECTURES)
@@ -90,16 +93,28 @@ def test_graph_computes_what_the_module_computes(spec: str) -> None:
     with torch.no_grad():
         expected = net.module(inputs)
         maps = net.run(inputs, net.layers.names)
-        logits, folded = net(inputs), replace(net, fold=True, _plans={})(inputs)
+        logits = net(inputs)
 
     assert relative_error(expected[:1], expected[1:]) > 1e-4, "the two images must give different logits"
     assert relative_error(logits, expected) < 1e-5
-    assert relative_error(folded, expected) < 1e-4
+    assert_folding_changes_nothing(net, inputs, expected)
     assert {name: tuple(values.shape) for name, values in maps.items()} == {
         layer.name: (2, *layer.shape) for layer in net.layers
     }
     assert net.layers.without_field == ()
-    assert net.layers.total.n_parameters == sum(net.graph.learned[name] for name in _read_parameters(net))
+    if spec not in WITH_UNUSED_HEADS:
+        assert net.layers.total.n_parameters == sum(parameter.numel() for parameter in net.module.parameters())
+
+
+def assert_folding_changes_nothing(net: Network, inputs: torch.Tensor, expected: torch.Tensor) -> None:
+    """Random weights of a deep network may amplify any rounding, the module's own too: then double precision decides."""
+    folded = replace(net, fold=True, _plans={})
+    with torch.no_grad():
+        if relative_error(folded(inputs), expected) < 1e-4:
+            return
+        precise = copy.deepcopy(net.module).double()(inputs.double())
+        assert relative_error(expected, precise) > 1e-5, "rounding is no excuse here"
+        assert relative_error(folded.to(dtype=torch.float64)(inputs), precise) < 1e-6
 
 
 def _randomized_network(spec: str) -> Network:
@@ -108,10 +123,6 @@ def _randomized_network(spec: str) -> Network:
     origin = lookup("source", parsed.source)(Request(parsed))
     size = ARCHITECTURES[spec] or origin.input_shape[1:]
     return load(randomized(origin.model, size), size=size, n_channels=3, fold=False)
-
-
-def _read_parameters(net: Network) -> set[str]:
-    return {name for step in net.graph for name in net.graph.parameters_of(step)} & set(net.graph.learned)
 
 
 @pytest.mark.parametrize("spec", ["timm:lcnet_035", "torchvision:squeezenet1_1"])

@@ -208,7 +208,20 @@ def _stack(args: Sequence[Any], shapes: Sequence[Shape]) -> list[Layout | None]:
     return [tidy(tuple(dims))]
 
 
-@_rule("slice", "split", "chunk", "pad", "narrow", "expand", "repeat", "roll", "flip", "index_select")
+@_rule("expand")
+def _expand(args: Sequence[Any], shapes: Sequence[Shape]) -> list[Layout | None]:
+    """Like another value, or to given sizes: then the last two of four dimensions become y and x, as everywhere."""
+    if len(args) > 1 and isinstance(args[1], Layout):
+        return _elementwise(args, shapes)
+    (shape,) = shapes
+    dims = list(_sized(args[0], shape))
+    for i, axis in ((2, Y), (3, X)):
+        if len(dims) == 4 and not args[0].has(axis) and all(atom.axis == OTHER for atom in dims[i]):
+            dims[i] = (Atom(axis, shape[i]),)
+    return [tidy(tuple(dims))]
+
+
+@_rule("slice", "split", "chunk", "pad", "narrow", "repeat", "roll", "flip", "index_select")
 def _cropped(args: Sequence[Any], shapes: Sequence[Shape]) -> list[Layout | None]:
     """Some dimensions get another size: a whole axis stays that axis, a part of a cut one loses its meaning."""
     return [tidy(_sized(args[0], shape)) for shape in shapes]

@@ -97,7 +97,7 @@ def _only(step: Step, seen: Mapping[str, Seen]) -> Seen:
 
 
 @_rule("stack", "reshape", "flatten", "unflatten", "permute", "transpose", "squeeze", "unsqueeze")
-@_rule("expand", "split", "chunk", "unbind", "to", "zeros_like", "ones_like", "full_like", "local_response_norm")
+@_rule("split", "chunk", "unbind", "to", "zeros_like", "ones_like", "full_like", "local_response_norm")
 def _pointwise(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     """Each position sees what the same position of the inputs sees."""
     return _joined(each.fields for each in seen.values())
@@ -226,7 +226,7 @@ def _matmul(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     left, right = (seen.get(arg.step) if isinstance(arg, Ref) else None for arg in step.args[:2])
     parts = []
     if left:
-        parts.append(left.mixed([-1]))
+        parts.append(left.mixed([-1], gone=True))
     if right:
         kept = left is None or not _shares(left, right)
         parts.append(right.attended([-2] if kept else [-2, -1]))
@@ -293,6 +293,13 @@ def _reduce(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     return entering.mixed(
         reduced_dims([None, *step.args[1:], *step.kwargs.values()], len(entering.layout.dims)), gone=True
     )
+
+
+@_rule("expand")
+def _expand(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
+    """The same for every position there is now; of a value it is only shaped like, nothing is seen."""
+    entering = _only(step, seen)
+    return {axis: entering.fields[axis].stretched(_n(step, axis)) for axis in (Y, X)}
 
 
 @_rule("getitem")

@@ -12,6 +12,7 @@ from convscope.graph.axes import reduced_dims
 from convscope.graph.graph import Ref, Step
 from convscope.graph.layout import Layout, X, Y
 from convscope.walks.axis_field import AxisField, union
+from convscope.walks.picks import PICKS
 
 Axes = dict[str, AxisField]  # what is seen along y and along x
 Kernel = tuple[int, ...]  # extent of a convolution, empty for other operations
@@ -319,7 +320,7 @@ def _getitem(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
 def _picked(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
     entering = _only(step, seen)
     fields = dict(entering.fields)
-    for dim, indices in _PICKS[step.op](step, entering.layout.shape):
+    for dim, indices in PICKS[step.op](step, entering.layout.shape):
         axis = entering.axis(dim)
         if axis:
             fields[axis] = fields[axis].take(indices)
@@ -329,55 +330,6 @@ def _picked(step: Step, seen: Mapping[str, Seen], kernel: Kernel) -> Axes:
         ):
             raise no_rule(step)
     return fields
-
-
-_Picks = list[tuple[int, np.ndarray]]  # dimension, and the indices taken along it; -1 is padding
-
-
-def _slice(step: Step, shape: tuple[int, ...]) -> _Picks:
-    dim, begin, end = step.argument(1, "dim", 0), step.argument(2, "start"), step.argument(3, "end")
-    return [(dim, np.arange(shape[dim])[slice(begin, end, step.argument(4, "step", 1))])]
-
-
-def _select(step: Step, shape: tuple[int, ...]) -> _Picks:
-    dim, index = step.args[1:3]
-    return [(dim, np.arange(shape[dim])[[index]])]
-
-
-def _narrow(step: Step, shape: tuple[int, ...]) -> _Picks:
-    dim, begin, length = step.args[1:4]
-    return [(dim, np.arange(begin, begin + length))]
-
-
-def _flip(step: Step, shape: tuple[int, ...]) -> _Picks:
-    return [(dim, np.arange(shape[dim])[::-1]) for dim in step.args[1]]
-
-
-def _roll(step: Step, shape: tuple[int, ...]) -> _Picks:
-    shifts, dims = np.atleast_1d(step.args[1]), np.atleast_1d(step.argument(2, "dims"))
-    return [(int(d), np.roll(np.arange(shape[d]), s)) for s, d in zip(shifts, dims, strict=True)]
-
-
-def _pad(step: Step, shape: tuple[int, ...]) -> _Picks:
-    mode = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    how = mode[step.argument(2, "mode", "constant") if isinstance(step.argument(2, "mode"), str) else "constant"]
-    picks = []
-    for i, (before, after) in enumerate(zip(step.args[1][::2], step.args[1][1::2], strict=True)):
-        indices = np.arange(shape[-1 - i])[max(0, -before) : len(np.arange(shape[-1 - i])) - max(0, -after)]
-        padding = (max(0, before), max(0, after))
-        extra = {"constant_values": -1} if how == "constant" else {}
-        picks.append((-1 - i, np.pad(indices, padding, mode=how, **extra)))  # type: ignore[call-overload]
-    return picks
-
-
-_PICKS: dict[str, Callable[[Step, tuple[int, ...]], _Picks]] = {
-    "slice": _slice,
-    "select": _select,
-    "narrow": _narrow,
-    "flip": _flip,
-    "roll": _roll,
-    "pad": _pad,
-}
 
 
 @_rule("pixel_shuffle")

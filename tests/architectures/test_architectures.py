@@ -1,7 +1,6 @@
 """Does the graph compute what the module computes, for every kind of convolutional network people use?"""
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 
@@ -83,15 +82,6 @@ ARCHITECTURES = {
 }
 
 WITH_UNUSED_HEADS = ("torchvision:googlenet", "torchvision:inception_v3")  # they serve training only
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """These images are small: threads would wait for one another for longer than they compute, more so beside other work."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
 
 
 @pytest.mark.slow

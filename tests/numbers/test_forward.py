@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -69,10 +69,15 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@cache
+def _read(name: str) -> tuple[nn.Module, Network]:
+    module = randomized(MODULES[name]())
+    return module, network(module, fold=True)
+
+
 @pytest.fixture(scope="module", params=MODULES)
 def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, Network]:
-    module = randomized(MODULES[request.param]())
-    return module, network(module, fold=True)
+    return _read(request.param)
 
 
 def logits_of(module: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -96,8 +101,8 @@ def as_maps(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["residual", "channels last"])
 def test_values_are_those_a_hook_sees(name: str) -> None:
-    module = randomized(MODULES[name]())
-    assert_values_are_those_a_hook_sees(module, network(module), IMAGES)
+    module, net = _read(name)
+    assert_values_are_those_a_hook_sees(module, net.unfolded(), IMAGES)
 
 
 def assert_values_are_those_a_hook_sees(module: nn.Module, net: Network, images: torch.Tensor) -> None:
@@ -253,8 +258,8 @@ class _Replaced(nn.Module):
 )
 @pytest.mark.parametrize("n", [1, 3])
 def test_onward_is_the_module_with_that_value_replaced(name: str, layer: str, n: int) -> None:
-    module = randomized(MODULES[name]())
-    above = network(module, fold=True).onward(layer, IMAGES)
+    module, net = _read(name)
+    above = net.onward(layer, IMAGES)
     maps = _variants(above.maps, n)
     found = above(maps)
     assert found.shape == (3 * n, 5)
@@ -392,4 +397,4 @@ def test_an_exported_program_of_any_size_is_taken() -> None:
 
 def test_folding_is_a_choice(pair: tuple[nn.Module, Network]) -> None:
     module, net = pair
-    assert relative_error(replace(net, fold=False, _plans={})(IMAGES), logits_of(module, IMAGES)) < 1e-6
+    assert relative_error(net.unfolded()(IMAGES), logits_of(module, IMAGES)) < 1e-6

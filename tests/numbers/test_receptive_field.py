@@ -5,7 +5,7 @@ nothing. Light one row (or column) of a black image: a neuron sees that row exac
 weighed by what the whole image shows (squeeze, attention), the pixels with a gradient tell. Maxima become means.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -15,6 +15,15 @@ from torch.nn import functional as F
 
 from convscope.network import Network, load
 from convscope.network.torchvision_ops import import_torchvision
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """All is small here, threads would wait for one another longer than they compute; whether a value is zero stays the same."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
 
 
 def positive(module: nn.Module) -> nn.Module:
@@ -109,9 +118,21 @@ def assert_fields_are_what_light_reaches(net: Network) -> None:
         for name, lit in reached(linear, layers, rows=rows).items():
             field = net.layers[name].receptive_field
             assert field is not None
-            for y in range(lit.shape[1]):
-                for x in range(lit.shape[2]):
-                    assert field.region(y, x)[0 if rows else 1] == _extent(lit[:, y, x]), f"{name} at {y}, {x}"
+            if rows:
+                spans = [field.region(y, 0)[0] for y in range(lit.shape[1])]
+            else:
+                spans, lit = [field.region(0, x)[1] for x in range(lit.shape[2])], lit.mT
+            assert torch.equal(_extents(lit), _bounds(spans, lit.shape[2])), f"{name}, {'rows' if rows else 'columns'}"
+
+
+def _extents(lit: torch.Tensor) -> torch.Tensor:
+    """The first place that reaches each position and the one after the last, both 0 if none does: `position other 2`."""
+    first, after = lit.int().argmax(0), len(lit) - lit.flip(0).int().argmax(0)
+    return torch.stack([first, after], -1) * lit.any(0)[..., None]
+
+
+def _bounds(spans: list[slice], n: int) -> torch.Tensor:
+    return torch.tensor([(span.start, span.stop) for span in spans])[:, None].expand(-1, n, 2)
 
 
 def _torchvision(name: str, **options: object) -> nn.Module:
@@ -229,7 +250,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+DEEP = ("densenet121", "googlenet", "inception_v3", "hrnet")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in DEEP else []) for n in NETWORKS])
 def test_fields_of_every_layer_are_what_light_reaches(name: str) -> None:
     build, size = NETWORKS[name]
     assert_fields_are_what_light_reaches(network(positive(build()), *size))

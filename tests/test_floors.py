@@ -6,15 +6,16 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "convscope"
 FLOORS = (
-    ("errors",),
-    ("registry", "intervals", "finding"),
+    ("errors", "documents", "intervals"),
+    ("registry", "finding"),
     ("graph", "images"),
     ("walks",),
     ("network",),
     ("sweep",),
     ("instruments",),
+    ("page",),
     ("study",),
-    ("cli", "page", "notebook"),
+    ("cli", "notebook"),
     ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from convscope.errors import InputError as InputError
     from convscope.errors import NetworkError as NetworkError
     from convscope.errors import UsageError as UsageError
+    from convscope.finding import Control as Control
+    from convscope.finding import Finding as Finding
     from convscope.images import Classes as Classes
     from convscope.images import Images as Images
     from convscope.images import Picture as Picture
     from convscope.images import Preprocess as Preprocess
     from convscope.images import images as images
     from convscope.images.world import World as World
+    from convscope.intervals import Interval as Interval
     from convscope.network import Network as Network
     from convscope.network import load as load
     from convscope.network.check import check as check
     from convscope.network.formats import fastest as fastest
     from convscope.registry import register as register
+    from convscope.study import Study as Study
+    from convscope.study import why as why
 
 __version__ = _version("convscope")
 
@@ -44,6 +49,12 @@ _HOMES = {
     "Preprocess": "convscope.images",
     "Classes": "convscope.images",
     "World": "convscope.images.world",
+    # why it works
+    "why": "convscope.study",
+    "Study": "convscope.study",
+    "Finding": "convscope.finding",
+    "Control": "convscope.finding",
+    "Interval": "convscope.intervals",
     # adding your own
     "register": "convscope.registry",
     # what can go wrong

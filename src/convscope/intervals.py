@@ -1,7 +1,9 @@
-"""How sure is a measured share?  Intervals."""
+"""How sure is what was measured?  Intervals, and corrections where many things are tested at once."""
 
 from dataclasses import dataclass
 from math import sqrt
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,17 @@ class Interval:
     def as_dict(self) -> dict[str, float]:
         return {"value": self.value, "low": self.low, "high": self.high}
 
+    @classmethod
+    def from_dict(cls, bounds: dict[str, float | None]) -> "Interval":
+        """The inverse of `as_dict`; null stands for no number."""
+        return cls(
+            *(float("nan") if bounds[name] is None else float(bounds[name] or 0) for name in ("value", "low", "high"))
+        )
+
+    def minus(self, other: "Interval") -> "Interval":
+        """The difference, with bounds that hold whatever the two have to do with each other."""
+        return Interval(self.value - other.value, self.low - other.high, self.high - other.low)
+
 
 def share(n_hits: int, n: int, z: float = 1.959964) -> Interval:
     """A share of successes with its 95 % score interval (Wilson 1927, JASA 22:209; Brown, Cai and DasGupta 2001, eq. 4).
@@ -27,3 +40,39 @@ def share(n_hits: int, n: int, z: float = 1.959964) -> Interval:
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def exact(value: float) -> Interval:
+    """A value that was counted, not sampled: both bounds are the value itself."""
+    return Interval(value, value, value)
+
+
+def none() -> Interval:
+    """No value: what was to be measured could not be."""
+    return exact(float("nan"))
+
+
+def bootstrap(value: float, draws: np.ndarray, level: float = 0.95) -> Interval:
+    """A value with its percentile interval from bootstrap draws of it (Efron 1979, Ann. Statist. 7:1); NaN draws are left out.
+
+    The interval is widened to hold the value itself, which the draws of a biased statistic may miss.
+    """
+    known = draws[np.isfinite(draws)]
+    if not len(known) or not np.isfinite(value):
+        return Interval(value, float("nan"), float("nan"))
+    low, high = (float(np.quantile(known, q)) for q in ((1 - level) / 2, (1 + level) / 2))
+    return Interval(float(value), min(low, float(value)), max(high, float(value)))
+
+
+def false_discovery_rate(p_values: np.ndarray, rate: float = 0.05) -> np.ndarray:
+    """Which of many tests are discoveries, at most a share `rate` of them false?  Benjamini and Hochberg 1995, JRSS B 57:289.
+
+    Returns truth values in the shape of `p_values`.
+    """
+    flat = np.asarray(p_values, float).ravel()
+    if not flat.size:
+        return np.zeros(np.shape(p_values), bool)
+    order = np.sort(flat)
+    passed = np.flatnonzero(order <= rate * np.arange(1, flat.size + 1) / flat.size)
+    limit = order[passed[-1]] if len(passed) else -1.0
+    return (flat <= limit).reshape(np.shape(p_values))

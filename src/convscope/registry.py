@@ -18,6 +18,8 @@ _items: dict[str, dict[str, Any]] = {}
 _homes: dict[str, tuple[str, ...]] = {
     "source": ("convscope.network.sources",),
     "gauge": ("convscope.sweep.gauges",),
+    "panel": ("convscope.page.panels",),
+    "claim": ("convscope.study.claims",),
 }
 _opened: set[str] = set()
 

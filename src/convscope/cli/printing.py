@@ -1,12 +1,12 @@
 """What does a terminal get?  Tables on stdout, progress on stderr, and one form for every JSON document."""
 
-import json
-import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convscope.documents import document as document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,26 +25,16 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
-def document(kind: str, body: dict[str, Any]) -> str:
-    """The one form of every `--json` output; a number that is none (NaN, infinite) is null, as JSON wants it."""
-    return json.dumps({"schema": f"convscope.{kind}", "version": 1, **_finite(body)}, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 @contextmanager
-def progress(what: str, *, shown: bool = True) -> "Iterator[Callable[[int, int], None]]":
-    """A bar on stderr with rate and time left; nothing where stderr is not a terminal. Yields what to call with (done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def stages(*, shown: bool = True) -> "Iterator[Callable[[str, int, int], None]]":
+    """A bar on stderr for each stage of the work, with rate and time left; nothing where stderr is not a terminal.
+
+    Yields what to call with (stage, done, total).
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn(what),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -52,10 +42,19 @@ def progress(what: str, *, shown: bool = True) -> "Iterator[Callable[[int, int],
     )
     screen = console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not (shown and screen.is_terminal)) as bar:
-        task = bar.add_task(what, total=None, rate="")
+        tasks: dict[str, TaskID] = {}
 
-        def update(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, rate="")
+            speed = bar.tasks[tasks[stage]].speed
+            bar.update(tasks[stage], completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield update
+
+
+@contextmanager
+def progress(what: str, *, shown: bool = True) -> "Iterator[Callable[[int, int], None]]":
+    """The same for work of one stage. Yields what to call with (done, total)."""
+    with stages(shown=shown) as update:
+        yield lambda done, total: update(what, done, total)

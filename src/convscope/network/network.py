@@ -20,6 +20,7 @@ from convscope.network.address import Address
 from convscope.network.layers import Layers
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
+from convscope.walks.fresh import calibrated, fresh_weights
 from convscope.walks.onward import Onward, onward
 from convscope.walks.swap import Rewriting, swapped
 
@@ -41,6 +42,7 @@ class Network:
     module: nn.Module | None = field(repr=False, default=None)  # our copy, to be read again for images of another size
     fold: bool = True  # whether batch norms are folded into convolutions while computing
     rewritings: tuple[Rewriting, ...] = ()
+    redrawn: bool = False  # whether its weights are fresh ones, not the module's
     notes: tuple[str, ...] = ()
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
@@ -114,6 +116,16 @@ class Network:
         graph = swapped(self.graph, rewriting)
         return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={}, _folded={})
 
+    def fresh(self, seed: int, inputs: torch.Tensor) -> "Network":
+        """The same architecture with weights that have learned nothing: the control of most claims (see walks/fresh.py).
+
+        `inputs` (normalised images) are what its batch norms take their statistics from.
+        """
+        graph = calibrated(fresh_weights(self._graph_for(inputs), seed), self._cast(inputs), self.output)
+        return replace(
+            self, graph=graph, weights=f"fresh, seed {seed}", redrawn=True, _graphs={}, _plans={}, _folded={}
+        )
+
     def to(
         self,
         device: torch.device | str | None = None,
@@ -133,7 +145,7 @@ class Network:
 
     def own_logits(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """What the model itself says, without the graph; None for an exported program or an altered network."""
-        if self.module is None or self.rewritings:
+        if self.module is None or self.rewritings or self.redrawn:
             return None
         given = inputs.to(device_of(self.module), dtype_of(self.module))
         found = dict(named_outputs(borrowed_copy(self.module)(given)))
@@ -264,6 +276,10 @@ class Network:
         graph = read(self.module, (self.input_shape[0], y, x))
         for rewriting in self.rewritings:
             graph = swapped(graph, rewriting)
+        if self.redrawn:
+            own = self.graph.tensors
+            kept = {name: own[name] for name, t in graph.tensors.items() if name in own and own[name].shape == t.shape}
+            graph = replace(graph, tensors={**graph.tensors, **kept})
         return graph.moved(self._cast, partial(self._constant, dtype_of(self.module)))
 
 

@@ -1,0 +1,123 @@
+"""`convscope why NET IMAGES -o STUDY`: every claim measured, the sheet printed, the report written."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convscope.cli.options import network_argument
+from convscope.cli.printing import console, document, stages
+
+if TYPE_CHECKING:
+    from convscope.finding import Finding
+    from convscope.network import Network
+    from convscope.study import Study
+
+
+@click.command("why")
+@network_argument
+@click.argument("images")
+@click.option("-o", "--out", required=True, metavar="STUDY", help="The study folder: a new one, or one to go on with.")
+@click.option("--labels", help="'none', a CSV or JSON file, or a pattern of file names with a group (?P<label>...).")
+@click.option("--only", multiple=True, metavar="CLAIM", help="Only this claim; may be repeated. 'list' names them all.")
+@click.option("--layers", multiple=True, metavar="NAME", help="Measure these layers (names, or patterns as layer3.*).")
+@click.option("--limit", type=click.IntRange(1), help="At most this many images, drawn by --seed.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Samples, shuffled labels, fresh weights.")
+@click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Threads that decode images (default: one a core).")
+@click.option(
+    "--format", "form", help="Precision and memory format, as 'float32 channels_last' (default: found by trying)."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def command(
+    network: "Network",
+    images: str,
+    out: str,
+    labels: str | None,
+    only: tuple[str, ...],
+    layers: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    limit: int | None,
+    seed: int,
+    **settings: Any,
+) -> None:
+    """Why does this network work?  IMAGES (a folder, .npz or IDX file, builtin:world) go through the network once and once through
+    the same architecture with fresh weights; every claim gets a value, an interval, a control and a verdict.
+
+    STUDY then holds findings, tables, exemplars and report.html. Stopped with Ctrl-C, or killed, the same command goes on; run
+    again, it does only what is missing.
+    """
+    from convscope.images import images as open_images
+    from convscope.study import why
+
+    shown = open_images(images, labels=False if labels == "none" else labels, limit=limit, seed=seed)
+    with stages(shown=not quiet) as progress:
+        study = why(
+            network, shown, out, only=only, layers=_split(layers), limit=limit, seed=seed, progress=progress, **settings
+        )
+    if as_json:
+        click.echo(document("why", {**study.manifest, "findings": [finding.as_dict() for finding in study.findings]}))
+    else:
+        print_sheet(study)
+
+
+def _split(names: tuple[str, ...]) -> list[str]:
+    return [name for part in names for name in part.split(",") if name]
+
+
+def print_sheet(study: "Study") -> None:
+    """Prints the sheet: every claim with its value, its controls and its verdict; and where the report is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
+    table.add_column("claim", overflow="fold", ratio=3)
+    table.add_column("value", overflow="fold", ratio=2)
+    table.add_column("control", overflow="fold", ratio=3)
+    table.add_column("verdict", no_wrap=True)
+    for finding in study.findings:
+        controls = "\n".join(
+            f"{control.name} {shown(control.value.as_dict(), finding.unit)}" for control in finding.controls
+        )
+        verdict = Text(f"{MARKS[finding.verdict]} {finding.verdict}", style=STYLES[finding.verdict])
+        table.add_row(Text(finding.statement), Text(_value(finding)), Text(controls), verdict)
+    out.print(table)
+    for finding in study.findings:
+        out.print(f"{finding.statement}: {finding.summary} {finding.reason}".strip(), markup=False)
+    _print_skipped(study)
+    out.print(f"\nreport: {study.folder / 'report.html'}", markup=False, soft_wrap=True)
+
+
+MARKS = {"supported": "✓", "not supported": "✗", "undecided": "?"}
+STYLES = {"supported": "green", "not supported": "red", "undecided": "yellow"}
+MOST_NAMED = 10
+
+
+def _print_skipped(study: "Study") -> None:
+    skipped = study.manifest["images"]["skipped"]
+    out = console()
+    if skipped:
+        out.print(f"\n{len(skipped)} files could not be shown:", markup=False)
+        for skip in skipped[:MOST_NAMED]:
+            out.print(f"  {skip['id']!r}: {skip['reason']}", markup=False)
+        if len(skipped) > MOST_NAMED:
+            out.print(f"  and {len(skipped) - MOST_NAMED} more (the report names all)", markup=False)
+    for row in study.manifest["not_finite"]:
+        out.print(
+            f"NaN or infinite values in {row['layer']} for {row['n_images']} images, left out there", markup=False
+        )
+
+
+def _value(finding: "Finding") -> str:
+    return shown(finding.value.as_dict(), finding.unit)
+
+
+def shown(value: dict[str, float], unit: str) -> str:
+    """A value with its interval, as text: 61.1 % (57.7 to 64.4)."""
+    if value["value"] != value["value"]:
+        return "not measured"
+    factor, digits, mark = {"fraction": (100, 1, " %"), "ratio": (1, 1, " times")}.get(unit, (1, 2, ""))
+    middle, low, high = (f"{factor * value[name]:,.{digits}f}" for name in ("value", "low", "high"))
+    return f"{middle}{mark}" if low == middle == high else f"{middle}{mark} ({low} to {high})"

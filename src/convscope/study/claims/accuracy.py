@@ -1,0 +1,120 @@
+"""Is the network right on these images?  Top-1 accuracy against the same answers held against shuffled labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convscope.finding import Control, Finding, judge
+from convscope.intervals import Interval, exact, none, share
+from convscope.registry import register
+from convscope.study.claims.base import TRAINED, Claim, Measured, Question
+from convscope.study.labelings import labelings
+from convscope.sweep.engine import OUTPUT
+from convscope.sweep.gauges import Gauge, Hits
+
+N_SHUFFLED = 20
+LEAST = 0.05  # right on 5 images in a hundred more than by chance
+
+
+@register("claim", "accuracy")
+@dataclass(frozen=True)
+class Accuracy(Claim):
+    """Top-1 accuracy; control: the same answers, labels shuffled among the images."""
+
+    key = "accuracy"
+    statement = "The network is right on these images"
+    means = (
+        "Explanations of a network are worth reading only where it does its task: everything below describes a network that is "
+        "right this often on images like these. It does not say that the network is right for good reasons, nor how it would "
+        "do on other images; where some of these images were in its training set, the share is too high."
+    )
+
+    def output_gauges(self, question: Question, n_classes: int) -> Sequence[Gauge]:
+        if not self._can_be_asked(question):
+            return ()
+        return (Hits(n_classes, labelings(question, N_SHUFFLED)),)
+
+    def find(self, measured: Measured) -> Finding:
+        if not self._can_be_asked(measured):
+            return self._finding(none(), (), none(), "Accuracy could not be measured.", _why_not(measured))
+        hits = measured.result(TRAINED, OUTPUT, "hits")
+        if not hits.n[0]:
+            why = "Of none of the labelled images could the answer be computed."
+            return self._finding(none(), (), none(), "Accuracy could not be measured.", why)
+        n = int(hits.n[0])
+        found = share(int(hits.top1[0]), n)
+        by_chance = _by_chance(hits.top1[1:], n)
+        chance = Control(
+            "shuffled labels",
+            f"The same answers held against the same labels, dealt out to the images at random ({N_SHUFFLED} times).",
+            by_chance,
+        )
+        five = ""
+        bars = [_bar("top-1", found), _bar("top-1, shuffled labels", by_chance, control=True)]
+        if measured.network.n_classes > 5:
+            top5 = share(int(hits.top5[0]), n)
+            five = f" The right class is among the best five on {_percent(top5)}."
+            bars[1:1] = [_bar("top-5", top5)]
+            bars.append(_bar("top-5, shuffled labels", _by_chance(hits.top5[1:], n), control=True))
+        summary = f"Right on {_percent(found)} of {n:,} labelled images; {100 * by_chance.value:.1f} % by chance.{five}"
+        chart = {"panel": "bars", "title": "Share of images", "unit": "fraction", "bars": bars}
+        return self._finding(found, (chance,), found.minus(by_chance), summary, "", (chart,))
+
+    def _finding(
+        self,
+        value: Interval,
+        controls: tuple[Control, ...],
+        beyond: Interval,
+        summary: str,
+        why_not: str,
+        evidence: tuple[dict[str, Any], ...] = (),
+    ) -> Finding:
+        verdict = judge(beyond, LEAST, undecidable=why_not)
+        return Finding(
+            claim=self.key,
+            statement=self.statement,
+            quantity="share of labelled images whose best class is the labelled one",
+            value=value,
+            unit="fraction",
+            controls=controls,
+            beyond=beyond,
+            least=LEAST,
+            verdict=verdict,
+            summary=summary,
+            means=self.means,
+            resampled="images",
+            reason=why_not or _more_images(verdict),
+            evidence=evidence,
+        )
+
+    @staticmethod
+    def _can_be_asked(question: Question) -> bool:
+        return question.own_labels and bool((question.images.labels >= 0).any())
+
+
+def _more_images(verdict: str) -> str:
+    return "There are too few images to tell; give more." if verdict == "undecided" else ""
+
+
+def _why_not(question: Question) -> str:
+    if not (question.images.labels >= 0).any():
+        return "The images carry no labels. Put them into a folder for each class, or give --labels."
+    return "The labels of the images are not classes of this network. Name them as its classes are named (or give --classes)."
+
+
+def _by_chance(hits: np.ndarray, n: int) -> Interval:
+    """Mean share over the shufflings, with the spread of their mean."""
+    shares = hits / n
+    spread = 1.96 * float(shares.std(ddof=1)) / len(shares) ** 0.5 if len(shares) > 1 else 0.0
+    mean = float(shares.mean()) if len(shares) else 0.0
+    return Interval(mean, max(0.0, mean - spread), mean + spread) if spread else exact(mean)
+
+
+def _bar(name: str, value: Interval, *, control: bool = False) -> dict[str, Any]:
+    return {"name": name, **value.as_dict(), "control": control}
+
+
+def _percent(found: Interval) -> str:
+    return f"{100 * found.value:.1f} % (95 % interval {100 * found.low:.1f} to {100 * found.high:.1f})"

@@ -1,0 +1,80 @@
+"""What is a claim?  A statement that may hold for a network or not, what has to be measured to know, and how it is judged.
+
+A claim says which gauges it wants on which layers, for the network as it is and for the same architecture with fresh
+weights; so one sweep can be planned for all claims. Then it is given what the sweeps found, and returns a Finding.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from convscope.finding import Finding
+from convscope.images import Images
+from convscope.network import Network
+from convscope.sweep.engine import Sweep
+from convscope.sweep.gauges import Gauge
+
+TRAINED, FRESH = "trained", "fresh"  # the two networks a claim can have measured
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked: which network, which images, which layers, with which seed."""
+
+    network: Network
+    images: Images
+    layers: tuple[str, ...]
+    seed: int = 0
+    own_labels: bool = True  # whether labels count the network's own classes
+    n_groups: int = 1  # groups of images that can be drawn again, for intervals
+
+    def rng(self, what: str) -> np.random.Generator:
+        """Random numbers for one purpose, the same at every run."""
+        return np.random.default_rng([self.seed, *what.encode()])
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(Question):
+    """What was asked, and what the sweeps found."""
+
+    sweeps: dict[str, Sweep] = field(default_factory=dict)
+
+    def result(self, which: str, layer: str, gauge: str) -> Any:
+        """The result of one gauge."""
+        return self.sweeps[which].gauges[layer][gauge].result()
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of the table of units."""
+
+    unit: str  # of measure, in words
+    values: Any  # array or list, one for each unit
+
+
+class Claim(ABC):
+    """A statement about a network, with its measurement and its rule. One file each."""
+
+    key: ClassVar[str]  # its name on the command line and in files
+    statement: ClassVar[str]  # in the wording that evidence allows
+    means: ClassVar[str]  # one paragraph: what the finding means, and what it does not
+    version: ClassVar[int] = 1  # counts changes of the measurement: an older finding is measured again
+
+    def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
+        """What has to be measured at a layer of the trained or the fresh network; nothing by default."""
+        return ()
+
+    def output_gauges(self, question: Question, n_classes: int) -> Sequence[Gauge]:
+        """What has to be measured at the logits of the trained network; nothing by default."""
+        return ()
+
+    def unit_columns(self, measured: Measured) -> dict[str, Column]:
+        """What is said of single units, a value for each unit of the measured layers in order; nothing by default."""
+        return {}
+
+    @abstractmethod
+    def find(self, measured: Measured) -> Finding:
+        """The finding, from what was measured."""

@@ -1,0 +1,141 @@
+"""How does a study come about?  The sweeps its claims need, what they found, and the files, the manifest last."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+
+from convscope.finding import Finding
+from convscope.images import Images
+from convscope.network import Network
+from convscope.network.formats import named_format
+from convscope.study import folder as on_disk
+from convscope.study.asked import examples
+from convscope.study.claims.base import TRAINED, Claim, Measured, Question
+from convscope.study.layers import depths
+from convscope.study.plan import carry_out, chosen_claims, plan
+from convscope.study.sprites import sprites
+from convscope.study.units import described, layer_curves, quantile_curves, with_columns
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+N_CALIBRATION = 64  # images from which the batch norms of the fresh network take their statistics
+
+
+def findings_in(folder: Path) -> dict[str, Finding]:
+    """The findings that are there, by claim."""
+    if not (folder / on_disk.FINDINGS).exists():
+        return {}
+    return {row["claim"]: Finding.from_dict(row) for row in on_disk.read_json(folder / on_disk.FINDINGS)}
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """The network and its control, as they are computed."""
+
+    trained: Network
+    images: Images
+    seed: int
+
+    def __call__(self, which: str) -> Network:
+        if which == TRAINED:
+            return self.trained
+        own = self.trained.to(dtype=torch.float32)
+        inputs = examples(own, self.images, N_CALIBRATION)
+        return own.fresh(self.seed, inputs).to(dtype=self.trained.dtype)
+
+
+def measure(
+    folder: Path,
+    manifest: dict[str, Any],
+    question: Question,
+    missing: Sequence[Claim],
+    before: dict[str, Finding],
+    batch_size: int,
+    workers: int | None,
+    progress: Progress,
+) -> None:
+    """Sweeps for the missing claims, finds, and writes everything; the manifest last."""
+    describe = not manifest["complete"]
+    network = named_format(question.network, manifest["settings"]["format"])
+    planned = plan(question, missing, describe=describe)
+    sweeps = carry_out(
+        planned,
+        _Networks(network, question.images, question.seed),
+        question,
+        images=manifest["images"]["fingerprint"],
+        folder=folder / on_disk.SWEEPS,
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
+    )
+    measured = Measured(**{**vars(question), "sweeps": sweeps})
+    found = {claim.key: replace(claim.find(measured), version=claim.version) for claim in missing}
+    columns = {name: column for claim in missing for name, column in claim.unit_columns(measured).items()}
+    if describe:
+        columns = described(measured) | columns
+        _draw(folder, manifest, measured, progress)
+    _write(folder, manifest, measured, before | found, columns, describe)
+
+
+def _draw(folder: Path, manifest: dict[str, Any], measured: Measured, progress: Progress) -> None:
+    drawn = sprites(measured, lambda done, total: progress("exemplars cut out", done, total))
+    for number, (layer, picture) in enumerate(zip(measured.layers, drawn, strict=True)):
+        name = f"{number:03d}.webp"
+        on_disk.write_bytes(folder / on_disk.SPRITES / name, picture)
+        manifest["sprites"][layer] = name
+
+
+def _write(
+    folder: Path,
+    manifest: dict[str, Any],
+    measured: Measured,
+    findings: dict[str, Finding],
+    columns: dict[str, Any],
+    describe: bool,
+) -> None:
+    order = [claim.key for claim in chosen_claims()]
+    rows = sorted(findings.values(), key=lambda found: order.index(found.claim) if found.claim in order else len(order))
+    network = measured.network
+    on_disk.write_json(folder / on_disk.LAYERS, network.layers.as_dicts())
+    on_disk.write_json(folder / on_disk.FINDINGS, [found.as_dict() for found in rows])
+    there = None if describe else pq.read_table(folder / on_disk.UNITS)
+    if columns:
+        on_disk.write_table(folder / on_disk.UNITS, with_columns(there, columns))
+    kept = quantile_curves(measured) if describe else _quantiles(folder)
+    over_depth = layer_curves(rows, depths(network.graph), manifest["images"]["n"])
+    on_disk.write_table(folder / on_disk.CURVES, on_disk.joined(kept, over_depth))
+    if describe:
+        manifest |= {"not_finite": _not_finite(measured), "images": manifest["images"] | _read(measured)}
+    manifest["columns"] |= {name: column.unit for name, column in columns.items()}
+    manifest["claims"] = {found.claim: found.version for found in rows}
+    manifest["complete"] = True
+    on_disk.write_json(folder / on_disk.MANIFEST, manifest)
+    on_disk.clear(folder, on_disk.SWEEPS)
+    on_disk.clear(folder, on_disk.REPORT)
+
+
+def _quantiles(folder: Path) -> Any:
+    there = pq.read_table(folder / on_disk.CURVES)
+    return there.filter([kind == "quantile" for kind in there["kind"].to_pylist()])
+
+
+def _read(measured: Measured) -> dict[str, Any]:
+    """How many images were read, and which could not be."""
+    sweep = measured.sweeps[TRAINED]
+    skipped = [*measured.images.skipped, *sweep.skipped]
+    return {
+        "n": sweep.n_images,
+        "n_skipped": len(skipped),
+        "skipped": [{"id": skip.id, "reason": skip.reason} for skip in skipped],
+    }
+
+
+def _not_finite(measured: Measured) -> list[dict[str, Any]]:
+    """NaN and infinities: in which layer, for which images."""
+    found: dict[str, list[str]] = {}
+    for layer, id_ in measured.sweeps[TRAINED].not_finite:
+        found.setdefault(layer, []).append(id_)
+    return [{"layer": layer, "n_images": len(ids), "ids": ids[:20]} for layer, ids in found.items()]

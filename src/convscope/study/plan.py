@@ -1,0 +1,106 @@
+"""What has to be swept?  One pass over the images for all claims together, on the network and on its control."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from convscope.errors import UnknownNameError
+from convscope.network import Network
+from convscope.registry import items
+from convscope.study.claims.base import FRESH, TRAINED, Claim, Question
+from convscope.sweep.engine import OUTPUT, Gauges, Sweep, sweep
+from convscope.sweep.gauges import Distribution, Exemplars, Gauge, Moments
+
+N_EXEMPLARS = 9
+MOST_BYTES = 512 * 2**20  # for sums by class, which are the largest
+MOST_GROUPS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The gauges of each network; a network without any is not swept."""
+
+    gauges: dict[str, Gauges]
+
+    def signature(self, which: str, network: Network, question: Question, images: str, batch_size: int) -> str:
+        """A hash of all that decides what a sweep finds; a checkpoint of another is not gone on from."""
+        settings = [
+            (
+                layer,
+                name,
+                sorted((key, str(value)) for key, value in vars(gauge).items() if not hasattr(value, "shape")),
+            )
+            for layer, gauges in self.gauges[which].items()
+            for name, gauge in gauges.items()
+        ]
+        parts = (which, network.fingerprint, str(network.dtype), network.channels_last, images, question.seed)
+        return sha256(repr((parts, batch_size, settings)).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def chosen_claims(only: Sequence[str] = ()) -> tuple[Claim, ...]:
+    """The registered claims, or those named. Raises UnknownNameError with the nearest names."""
+    known = items("claim")
+    for name in only:
+        if name not in known:
+            raise UnknownNameError("claim", name, known)
+    return tuple(make() for name, make in known.items() if not only or name in only)
+
+
+def plan(question: Question, claims: Sequence[Claim], *, describe: bool) -> Plan:
+    """Every gauge that a claim asks for, each once; with `describe` also those that describe every unit."""
+    found: dict[str, Gauges] = {TRAINED: {}, FRESH: {}}
+    for layer in question.layers:
+        n_units = question.network.layers[layer].n_units
+        if describe:
+            own = (Exemplars(n_units, N_EXEMPLARS), Moments(n_units), Distribution(n_units))
+            found[TRAINED][layer] = {gauge.name: gauge for gauge in own}
+        for which in (TRAINED, FRESH):
+            for claim in claims:
+                _add(found[which], layer, claim.gauges(question, which, layer, n_units))
+    for claim in claims:
+        _add(found[TRAINED], OUTPUT, claim.output_gauges(question, question.network.n_classes))
+    return Plan({which: gauges for which, gauges in found.items() if gauges})
+
+
+def _add(found: Gauges, layer: str, gauges: Sequence[Gauge]) -> None:
+    for gauge in gauges:
+        found.setdefault(layer, {}).setdefault(gauge.name, gauge)
+
+
+def affordable_groups(network: Network, layers: Sequence[str], n_classes: int) -> int:
+    """In how many groups the images may fall whose sums by class are kept apart, for intervals; 1 where memory allows no more."""
+    n_units = sum(network.layers[layer].n_units for layer in layers)
+    per_group = 2 * 2 * 8 * max(n_units * n_classes, 1)  # two networks, two labelings, float64
+    return max(1, min(MOST_GROUPS, MOST_BYTES // per_group))
+
+
+def carry_out(
+    planned: Plan,
+    networks: Callable[[str], Network],
+    question: Question,
+    *,
+    images: str,
+    folder: Path,
+    batch_size: int,
+    workers: int | None,
+    progress: Callable[[str, int, int], None],
+) -> dict[str, Sweep]:
+    """The sweeps of a plan, each gone on from where it was stopped; `images` is their fingerprint."""
+    found = {}
+    for which, gauges in planned.gauges.items():
+        network = networks(which)
+        found[which] = sweep(
+            network,
+            question.images,
+            gauges,
+            batch_size=batch_size,
+            workers=workers,
+            checkpoint=folder / f"{which}.safetensors",
+            signature=planned.signature(which, network, question, images, batch_size),
+            progress=lambda done, total, which=which: progress(_STAGES[which], done, total),  # type: ignore[misc]
+        )
+    return found
+
+
+_STAGES = {TRAINED: "images through the network", FRESH: "the same through fresh weights"}

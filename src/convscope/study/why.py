@@ -1,0 +1,58 @@
+"""Why does this network work?  Every claim measured on it and its control, in one folder that can be gone on with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from convscope.images import images as open_images
+from convscope.network import Network
+from convscope.study import folder as on_disk
+from convscope.study.asked import begin, begun, described, labelled, question_of
+from convscope.study.measure import Progress, findings_in, measure
+from convscope.study.plan import chosen_claims
+from convscope.study.study import Study
+
+
+def why(
+    network: Network,
+    images: Any,
+    out: str | Path,
+    *,
+    only: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    workers: int | None = None,
+    form: str | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Why does this network work?  Measures every claim (or `only` some) and writes a study folder; returns it.
+
+    `images` is anything `convscope.images` opens. `layers` are names or patterns; by default the end of every chain of convolution,
+    norm and activation. `limit` takes a sample of the images, drawn by `seed`. `form` is a precision and memory format ("float32
+    channels_last", "bfloat16"); by default the fastest that changes no answer is found by trying. A study that was
+    stopped is gone on with; one that is there is completed by the claims it lacks.
+
+    Raises UsageError for a folder that holds another study, StudyLockedError while another process writes it, ImagesError where
+    no image can be read, UnknownNameError for a claim or layer that is not there.
+    """
+    folder = Path(out)
+    shown, own_labels = labelled(open_images(images, limit=limit, seed=seed), network)
+    question = question_of(network, shown, layers, seed, own_labels)
+    claims = chosen_claims(only)
+    with on_disk.writing(folder):
+        asked = described(question, limit=limit, batch_size=batch_size)
+        manifest = begun(folder, asked) or begin(folder, asked, question, form)
+        before = findings_in(folder)
+        missing = [claim for claim in claims if claim.key not in before or before[claim.key].version != claim.version]
+        if missing or not manifest["complete"]:
+            measure(folder, manifest, question, missing, before, batch_size, workers, progress or _silent)
+        study = Study.open(folder)
+        if missing or not (folder / on_disk.REPORT).exists():
+            study.report()
+        return study
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass

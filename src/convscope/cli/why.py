@@ -1,5 +1,6 @@
 """`convscope why NET IMAGES -o STUDY`: every claim measured, the sheet printed, the report written."""
 
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ from convscope.cli.printing import console, document, stages
 
 if TYPE_CHECKING:
     from convscope.finding import Finding
+    from convscope.intervals import Interval
     from convscope.network import Network
     from convscope.study import Study
 
@@ -57,9 +59,15 @@ def command(
             network, shown, out, only=only, layers=_split(layers), limit=limit, seed=seed, progress=progress, **settings
         )
     if as_json:
-        click.echo(document("why", {**study.manifest, "findings": [finding.as_dict() for finding in study.findings]}))
+        click.echo(document("why", _body(study)))
     else:
         print_sheet(study)
+
+
+def _body(study: "Study") -> dict[str, Any]:
+    """What `--json` prints: the manifest and the findings."""
+    manifest = {name: value for name, value in study.manifest.items() if name not in ("schema", "version")}
+    return {"folder": str(study.folder), **manifest, "findings": [finding.as_dict() for finding in study.findings]}
 
 
 def _split(names: tuple[str, ...]) -> list[str]:
@@ -79,10 +87,10 @@ def print_sheet(study: "Study") -> None:
     table.add_column("verdict", no_wrap=True)
     for finding in study.findings:
         controls = "\n".join(
-            f"{control.name} {shown(control.value.as_dict(), finding.unit)}" for control in finding.controls
+            f"{control.name} {shown(control.value, finding)}" for control in finding.controls
         )
         verdict = Text(f"{MARKS[finding.verdict]} {finding.verdict}", style=STYLES[finding.verdict])
-        table.add_row(Text(finding.statement), Text(_value(finding)), Text(controls), verdict)
+        table.add_row(Text(finding.statement), Text(shown(finding.value, finding)), Text(controls), verdict)
     out.print(table)
     for finding in study.findings:
         out.print(f"{finding.statement}: {finding.summary} {finding.reason}".strip(), markup=False)
@@ -110,14 +118,10 @@ def _print_skipped(study: "Study") -> None:
         )
 
 
-def _value(finding: "Finding") -> str:
-    return shown(finding.value.as_dict(), finding.unit)
-
-
-def shown(value: dict[str, float], unit: str) -> str:
-    """A value with its interval, as text: 61.1 % (57.7 to 64.4)."""
-    if value["value"] != value["value"]:
+def shown(value: "Interval", finding: "Finding") -> str:
+    """A value of a finding with its interval, as text: 61.1 % (57.7 to 64.4); without one, where it was counted."""
+    if isnan(value.value):
         return "not measured"
-    factor, digits, mark = {"fraction": (100, 1, " %"), "ratio": (1, 1, " times")}.get(unit, (1, 2, ""))
-    middle, low, high = (f"{factor * value[name]:,.{digits}f}" for name in ("value", "low", "high"))
-    return f"{middle}{mark}" if low == middle == high else f"{middle}{mark} ({low} to {high})"
+    factor, digits, mark = {"fraction": (100, 1, " %"), "ratio": (1, 1, " times")}.get(finding.unit, (1, 2, ""))
+    middle, low, high = (f"{factor * bound:,.{digits}f}" for bound in (value.value, value.low, value.high))
+    return f"{middle}{mark} ({low} to {high})" if finding.resampled else f"{middle}{mark}"

@@ -135,6 +135,7 @@ def begin(folder: Path, asked: dict[str, Any], question: Question, form: str | N
         "sprites": {},
         "not_finite": [],
         "columns": {},
+        "claims": {},
     }
     manifest["settings"] |= {
         "format": form_name(placed.dtype, placed.channels_last),

@@ -19,16 +19,18 @@ from convscope.study.layers import depths
 from convscope.study.plan import carry_out, chosen_claims, plan
 from convscope.study.sprites import sprites
 from convscope.study.units import described, layer_curves, quantile_curves, with_columns
+from convscope.sweep.engine import OUTPUT
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 N_CALIBRATION = 64  # images from which the batch norms of the fresh network take their statistics
 
 
-def findings_in(folder: Path) -> dict[str, Finding]:
-    """The findings that are there, by claim."""
-    if not (folder / on_disk.FINDINGS).exists():
+def _findings_before(folder: Path, manifest: dict[str, Any]) -> dict[str, Finding]:
+    """The findings that were there, by claim: those the manifest, which is written last, knows of."""
+    if not manifest["claims"]:
         return {}
-    return {row["claim"]: Finding.from_dict(row) for row in on_disk.read_json(folder / on_disk.FINDINGS)}
+    found = (Finding.from_dict(row) for row in on_disk.read_json(folder / on_disk.FINDINGS))
+    return {finding.claim: finding for finding in found if finding.claim in manifest["claims"]}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,6 @@ def measure(
     manifest: dict[str, Any],
     question: Question,
     missing: Sequence[Claim],
-    before: dict[str, Finding],
     batch_size: int,
     workers: int | None,
     progress: Progress,
@@ -77,7 +78,7 @@ def measure(
     if describe:
         columns = described(measured) | columns
         _draw(folder, manifest, measured, progress)
-    _write(folder, manifest, measured, before | found, columns, describe)
+    _write(folder, manifest, measured, _findings_before(folder, manifest) | found, columns, describe)
 
 
 def _draw(folder: Path, manifest: dict[str, Any], measured: Measured, progress: Progress) -> None:
@@ -138,4 +139,5 @@ def _not_finite(measured: Measured) -> list[dict[str, Any]]:
     found: dict[str, list[str]] = {}
     for layer, id_ in measured.sweeps[TRAINED].not_finite:
         found.setdefault(layer, []).append(id_)
-    return [{"layer": layer, "n_images": len(ids), "ids": ids[:20]} for layer, ids in found.items()]
+    order = [layer for layer in (*measured.layers, OUTPUT) if layer in found]
+    return [{"layer": layer, "n_images": len(found[layer]), "ids": found[layer][:20]} for layer in order]

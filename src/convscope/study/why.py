@@ -8,7 +8,7 @@ from convscope.images import images as open_images
 from convscope.network import Network
 from convscope.study import folder as on_disk
 from convscope.study.asked import begin, begun, described, labelled, question_of
-from convscope.study.measure import Progress, findings_in, measure
+from convscope.study.measure import Progress, measure
 from convscope.study.plan import chosen_claims
 from convscope.study.study import Study
 
@@ -44,10 +44,9 @@ def why(
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)
         manifest = begun(folder, asked) or begin(folder, asked, question, form)
-        before = findings_in(folder)
-        missing = [claim for claim in claims if claim.key not in before or before[claim.key].version != claim.version]
+        missing = [claim for claim in claims if manifest["claims"].get(claim.key) != claim.version]
         if missing or not manifest["complete"]:
-            measure(folder, manifest, question, missing, before, batch_size, workers, progress or _silent)
+            measure(folder, manifest, question, missing, batch_size, workers, progress or _silent)
         study = Study.open(folder)
         if missing or not (folder / on_disk.REPORT).exists():
             study.report()

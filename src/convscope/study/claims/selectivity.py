@@ -19,7 +19,7 @@ from convscope.study.labelings import fewest_per_class, labelings
 from convscope.study.layers import depths
 from convscope.sweep.gauges import Gauge, Moments, Selectivity
 
-LEAST = 0.05  # index points that selectivity must grow by, from the first to the last third of the depth, beyond fresh weights
+LEAST = 0.1  # index points that selectivity must grow by, from the first to the last third of the depth, beyond fresh weights
 N_DRAWS = 200
 LEAST_LAYERS, LEAST_IMAGES = 4, 2
 TRUE, SHUFFLED = 0, 1  # labelings
@@ -40,16 +40,16 @@ class ClassSelectivity(Claim):
     )
 
     def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
-        if _why_not(question):
+        if _no_labels(question):
             return ()
         return (Selectivity(n_units, labelings(question, 1), question.n_groups), Moments(n_units))
 
     def find(self, measured: Measured) -> Finding:
-        why_not = _why_not(measured)
-        if why_not:
-            return self._finding(none(), (), none(), Interval(0, 0, 0), "Class selectivity was not measured.", why_not)
         order = depths(measured.network.graph)
         hidden = [layer for layer in measured.layers if order[layer] < order[measured.network.output]]
+        why_not = _no_labels(measured) or _no_trend(hidden)
+        if why_not:
+            return self._finding(none(), (), none(), Interval(0, 0, 0), "Class selectivity was not measured.", why_not)
         depth = np.array([order[layer] for layer in hidden])
         profiles = {which: _profile(measured, which, hidden) for which in (TRAINED, FRESH)}
         trained, fresh = profiles[TRAINED], profiles[FRESH]
@@ -90,7 +90,7 @@ class ClassSelectivity(Claim):
         return self._finding(rank, controls, growth, rank, summary, "", evidence)
 
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
-        if _why_not(measured):
+        if _no_labels(measured):
             return {}
         layers = measured.layers
         results = [measured.result(TRAINED, layer, "selectivity") for layer in layers]
@@ -144,7 +144,8 @@ class _Profile:
     shuffled_draws: np.ndarray
 
 
-def _why_not(question: Question) -> str:
+def _no_labels(question: Question) -> str:
+    """Why selectivity cannot be measured; empty if it can."""
     fewest = fewest_per_class(question)
     if fewest == 0:
         return "It takes images of two classes or more. Put them into a folder for each class, or give --labels."
@@ -153,8 +154,12 @@ def _why_not(question: Question) -> str:
             "Some classes have a single image: answering to a class cannot be told from answering to that image. "
             "Give at least 2 images of each class; 10 or more are better."
         )
-    if len(question.layers) <= LEAST_LAYERS:
-        return f"A trend over {len(question.layers)} layers says nothing; choose more with --layers."
+    return ""
+
+
+def _no_trend(layers: list[str]) -> str:
+    if len(layers) < LEAST_LAYERS:
+        return f"A trend over {len(layers)} hidden layers says nothing; it takes {LEAST_LAYERS}."
     return ""
 
 

@@ -1,0 +1,52 @@
+"""Studies that several tests look at, each made once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from planted import planted_images, planted_network
+
+import convscope as cs
+
+
+@pytest.fixture(scope="session")
+def planted_study(tmp_path_factory: pytest.TempPathFactory) -> cs.Study:
+    return cs.why(planted_network(), planted_images(), tmp_path_factory.mktemp("planted") / "study", form="float32")
+
+
+@pytest.fixture(scope="session")
+def scenes() -> cs.Images:
+    """Scenes of the built-in world, drawn once."""
+    drawn = cs.images("builtin:world?n=400&seed=5")
+    pixels = np.stack([picture.pixels for picture in drawn])
+    return cs.images(pixels, labels=drawn.labels.tolist())
+
+
+@pytest.fixture(scope="session")
+def world_study(tmp_path_factory: pytest.TempPathFactory, scenes: cs.Images) -> cs.Study:
+    return cs.why(cs.load("builtin:world"), scenes, tmp_path_factory.mktemp("world") / "study", form="float32")
+
+
+@pytest.fixture(scope="session")
+def fresh_study(tmp_path_factory: pytest.TempPathFactory, scenes: cs.Images) -> cs.Study:
+    """The built-in network with weights that have learned nothing, and labels dealt out at random."""
+    net = cs.load("builtin:world")
+    fresh = net.fresh(7, net.preprocess([scenes[i] for i in range(8)]))
+    labels = np.random.default_rng(3).permutation(scenes.labels)
+    shuffled = cs.images(scenes, labels=labels.tolist())
+    return cs.why(fresh, shuffled, tmp_path_factory.mktemp("fresh") / "study", form="float32")
+
+
+@pytest.fixture
+def study_folder(tmp_path: Path) -> Path:
+    return tmp_path / "study"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """All is small here; more threads would wait for one another longer than they compute."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from convscope.registry import items
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
@@ -43,6 +45,12 @@ def test_command_lines_parse(line: str) -> None:
     _, name, *args = shlex.split(line)
     command = importlib.import_module(f"convscope.cli.{name}").command
     command.make_context(name, args)
+
+
+def test_every_claim_is_explained() -> None:
+    text = (ROOT / "docs" / "understand.md").read_text()
+    for name, claim in items("claim").items():
+        assert f"## {claim.statement} (`{name}`)" in text
 
 
 def test_links_lead_somewhere() -> None:

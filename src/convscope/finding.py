@@ -42,11 +42,12 @@ class Finding:
     value: Interval
     unit: str  # "fraction" (shown as percent), "ratio" (shown as 3.1 x), "correlation", "index" ...
     controls: tuple[Control, ...]
-    beyond: Interval  # how far the value lies beyond the strongest control
+    beyond: Interval  # what decides: how far the value lies beyond its strongest control
     least: float  # the smallest difference that matters
     verdict: Verdict
     summary: str  # one sentence with the numbers
     means: str  # what that means, and what it does not
+    deciding: str = "the value less its control"  # what `beyond` measures, where it is something else
     resampled: str = ""  # what the intervals are about: "images", "groups of images"; empty for exact counts
     reason: str = ""  # why it is undecided, and what would decide it
     evidence: tuple[dict[str, Any], ...] = field(default=(), repr=False)  # pictures of it: panel, title, data
@@ -61,6 +62,7 @@ class Finding:
             "beyond": self.beyond.as_dict(),
             "verdict": str(self.verdict),
             "means": self.means,
+            "deciding": self.deciding,
             "resampled": self.resampled,
             "reason": self.reason,
             "evidence": list(self.evidence),

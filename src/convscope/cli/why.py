@@ -86,9 +86,7 @@ def print_sheet(study: "Study") -> None:
     table.add_column("control", overflow="fold", ratio=3)
     table.add_column("verdict", no_wrap=True)
     for finding in study.findings:
-        controls = "\n".join(
-            f"{control.name} {shown(control.value, finding)}" for control in finding.controls
-        )
+        controls = "\n".join(f"{control.name} {shown(control.value, finding)}" for control in finding.controls)
         verdict = Text(f"{MARKS[finding.verdict]} {finding.verdict}", style=STYLES[finding.verdict])
         table.add_row(Text(finding.statement), Text(shown(finding.value, finding)), Text(controls), verdict)
     out.print(table)

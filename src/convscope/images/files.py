@@ -47,6 +47,11 @@ class Files:
     paths: tuple[str, ...]  # relative to root, as the system spells them
     left_out: tuple[Skip, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The folder's own name, without the way to it."""
+        return printable(os.path.basename(os.path.abspath(self.root)))  # noqa: PTH100, PTH119 - resolve() would follow links
+
     @cached_property
     def ids(self) -> tuple[str, ...]:
         ids = [printable(path.replace(os.sep, "/")) for path in self.paths]

@@ -27,6 +27,10 @@ class WorldSource:
     _lock: Lock = field(default_factory=Lock)
 
     @property
+    def name(self) -> str:
+        return f"{PREFIX}world?n={self.n}&seed={self.seed}"
+
+    @property
     def ids(self) -> tuple[str, ...]:
         return tuple(self._id(index) for index in range(self.n))
 

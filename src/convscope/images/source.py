@@ -11,6 +11,10 @@ class Source(Protocol):
     """Where images come from: an ordered list of ids, and a way to read each.  Reading is safe from several threads."""
 
     @property
+    def name(self) -> str:
+        """What the images are called, in a few words; no path of this machine."""
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """Unique, stable names, in order."""
 

@@ -58,7 +58,7 @@ def described(question: Question, *, limit: int | None, batch_size: int) -> dict
             "notes": list(network.notes),
         },
         "images": {
-            "source": _source_name(images),
+            "source": images.source.name,
             "n": len(images),
             "n_labelled": len(known),
             "n_classes": len(set(known.tolist())),
@@ -73,12 +73,6 @@ def described(question: Question, *, limit: int | None, batch_size: int) -> dict
             "n_groups": question.n_groups,
         },
     }
-
-
-def _source_name(images: Images) -> str:
-    """What the images are called, without the way to them on this machine."""
-    root = getattr(images.source, "root", None) or getattr(images.source, "path", None)
-    return Path(str(root)).resolve().name if root else type(images.source).__name__
 
 
 def begun(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
@@ -122,7 +116,7 @@ def begin(folder: Path, asked: dict[str, Any], question: Question, form: str | N
     if form is None:
         inputs = examples(question.network, question.images, N_TRIED)
         placed, trials = choose_format(question.network, inputs)
-        tried = [trial.as_dict() for trial in trials]
+        tried = [f"{t.name}: {t.images_per_s:.1f} images/s, logits within {t.logit_difference:.1e}" for t in trials]
     else:
         placed, tried = named_format(question.network, form), []
     manifest = {

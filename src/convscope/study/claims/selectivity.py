@@ -128,6 +128,7 @@ class ClassSelectivity(Claim):
             verdict=verdict,
             summary=summary,
             means=self.means,
+            deciding="growth of the mean index from the first to the last third of the depth, less that of fresh weights",
             resampled="groups of images, and units within layers",
             reason=why_not or few,
             evidence=evidence,

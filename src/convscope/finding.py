@@ -47,7 +47,8 @@ class Finding:
     verdict: Verdict
     summary: str  # one sentence with the numbers
     means: str  # what that means, and what it does not
-    deciding: str = "the value less its control"  # what `beyond` measures, where it is something else
+    deciding: str = ""  # what `beyond` measures, where it is not the value less its control
+    deciding_unit: str = ""  # its unit then
     resampled: str = ""  # what the intervals are about: "images", "groups of images"; empty for exact counts
     reason: str = ""  # why it is undecided, and what would decide it
     evidence: tuple[dict[str, Any], ...] = field(default=(), repr=False)  # pictures of it: panel, title, data
@@ -63,6 +64,7 @@ class Finding:
             "verdict": str(self.verdict),
             "means": self.means,
             "deciding": self.deciding,
+            "deciding_unit": self.deciding_unit,
             "resampled": self.resampled,
             "reason": self.reason,
             "evidence": list(self.evidence),

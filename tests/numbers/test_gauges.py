@@ -1,16 +1,21 @@
 """Do the gauges say what keeping everything would have said, however the images are split?"""
 
 import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
+from PIL import Image
 from torch import nn
 
 import convscope as cs
-from convscope.sweep.engine import OUTPUT, gauges_for, sweep
+from convscope.sweep import checkpoint, engine
+from convscope.sweep.engine import OUTPUT, Sweep, gauges_for, sweep
 from convscope.sweep.gauges import Coactivation, Distribution, Exemplars, Gauge, Hits, Moments, Selectivity
-from convscope.sweep.gauges.distribution import RELATIVE_ERROR, bin_index, bin_values
+from convscope.sweep.gauges.distribution import HIGHEST, LOWEST, RELATIVE_ERROR, bin_index, bin_values
 from convscope.sweep.response import N_SAMPLED, Response, sampled_positions
 
 N, UNITS, SIZE = 37, 5, (7, 11)
@@ -37,7 +42,7 @@ def gauges(labelings: np.ndarray) -> list[Gauge]:
         Exemplars(UNITS, k=4),
         Moments(UNITS),
         Distribution(UNITS),
-        Selectivity(UNITS, labelings),
+        Selectivity(UNITS, labelings, n_groups=3),
         Coactivation(UNITS),
     ]
 
@@ -126,10 +131,25 @@ def test_moments_equal_keeping_everything(maps: torch.Tensor, labelings: np.ndar
 
 def test_a_constant_unit_is_dead_even_away_from_zero() -> None:
     maps = torch.full((6, 2, 4, 3), 0.73)
-    maps[3, 1, 2, 1] = 0.731
+    maps[3, 1, 2, 1] = 0.75
     gauge = Moments(2)
     gauge.update(Response("layer", maps, np.arange(6)))
     assert gauge.result().dead.tolist() == [True, False]
+
+
+def test_a_unit_that_moves_a_thousandth_of_the_others_is_dead() -> None:
+    maps = torch.randn(50, 5, 3, 4, generator=torch.Generator().manual_seed(0))
+    maps *= torch.tensor([1.0, 2.0, 3.0, 2.5e-3, 1.5e-3])[:, None, None]
+    maps[:, 3:] -= 0.02
+    gauge = Moments(5)
+    gauge.update(Response("layer", maps, np.arange(50)))
+    assert not gauge.result().constant.any()
+    assert gauge.result().dead.tolist() == [False, False, False, False, False]
+    maps[:, 3:] *= 0.5  # 1.25e-3 and 0.75e-3 of the median, which is that of the first unit
+    gauge = Moments(5)
+    gauge.update(Response("layer", maps, np.arange(50)))
+    assert gauge.result().dead.tolist() == [False, False, False, False, True]
+    assert gauge.result().n_on.tolist() == (maps.amax((2, 3)) > 0).sum(0).tolist()
 
 
 def test_quantiles_are_within_their_stated_error(labelings: np.ndarray) -> None:
@@ -143,18 +163,19 @@ def test_quantiles_are_within_their_stated_error(labelings: np.ndarray) -> None:
     assert found.counts.sum(axis=1).tolist() == [7200] * 3
     for q in (0.001, 0.05, 0.5, 0.9, 0.995, 1.0):
         exact = values[:, max(0, int(np.ceil(q * 7200)) - 1)]
-        np.testing.assert_allclose(found.quantile(q), exact, rtol=1.0001 * RELATIVE_ERROR, atol=2**-20)
-    np.testing.assert_allclose(found.active_frac, (values > 2**-20).mean(axis=1), atol=1e-3)
+        np.testing.assert_allclose(found.quantile(q), exact, rtol=1.0001 * RELATIVE_ERROR, atol=2.0**LOWEST)
+    np.testing.assert_allclose(found.active_frac, (values > 2.0**LOWEST).mean(axis=1), atol=1e-3)
 
 
 def test_bins_are_ordered_and_stand_for_what_falls_into_them() -> None:
-    values = torch.tensor([-3e5, -1.0, -1e-4, -1e-9, 0.0, 1e-9, 1e-4, 1.0, 1.01, 1.5, 2.0, 3e5])
+    values = torch.tensor([-3e5, -1.0, -1e-4, -1e-6, 0.0, 1e-6, 1e-4, 1.0, 1.01, 1.5, 2.0, 3e5])
     bins = bin_index(values)
     assert (bins.diff() >= 0).all()
     stands = bin_values()[bins.numpy()]
-    inside = values.abs() >= 2**-20
+    inside = (values.abs() >= 2.0**LOWEST) & (values.abs() < 2.0**HIGHEST)
     np.testing.assert_allclose(stands[inside], values[inside].double(), rtol=RELATIVE_ERROR)
-    assert (stands[~inside.numpy()] == 0).all()
+    assert (stands[values.abs().numpy() < 2.0**LOWEST] == 0).all()
+    assert abs(stands[[0, -1]] / 2.0**HIGHEST).tolist() == pytest.approx([1, 1], rel=RELATIVE_ERROR)  # larger ones
 
 
 def test_selectivity_of_a_unit_for_one_class_is_one(labelings: np.ndarray) -> None:
@@ -171,6 +192,89 @@ def test_selectivity_of_a_unit_for_one_class_is_one(labelings: np.ndarray) -> No
     rest = (means.sum() - means.max()) / 3
     assert found.index[0, 2] == pytest.approx((means.max() - rest) / (means.max() + rest), rel=1e-5)
     assert (found.n_classes, found.n_images) == (4, N - 1)
+
+
+def naive_index(responses: np.ndarray, labels: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The index of each unit from the images' responses, each image taken so many times."""
+    found = []
+    for unit in responses.T:
+        means = []
+        for c in np.unique(labels[labels >= 0]):
+            taken = np.repeat(unit[labels == c], times[labels == c])
+            means += [taken.mean()] if len(taken) else []
+        means = np.array(means) - min(0, min(means))
+        most, rest = means.max(), (means.sum() - means.max()) / (len(means) - 1)
+        found.append((most - rest) / (most + rest) if most + rest > 0 else 0)
+    return np.array(found)
+
+
+def test_selectivity_under_redrawn_groups_equals_redrawing_the_images(maps: torch.Tensor) -> None:
+    rng = np.random.default_rng(3)
+    true = rng.choice([-1, 2, 5, 900], N)  # few classes out of many
+    labelings = np.stack([true, rng.permutation(true)])
+    gauge = Selectivity(UNITS, labelings, n_groups=4)
+    for part in SPLITS["odd batches"]:
+        gauge.update(Response("layer", maps[part], part))
+    assert gauge.sums.size <= 2 * 3 * 4 * UNITS
+    responses = maps.double().mean((2, 3)).numpy()
+    draws = np.array([[1, 1, 1, 1], [0, 2, 1, 1], [3, 0, 0, 1]])
+    found = gauge.resampled(draws)
+    assert found.shape == (3, 2, UNITS)
+    for drawn, row in zip(draws, found, strict=True):
+        for labels, index in zip(labelings, row, strict=True):
+            expected = naive_index(responses, labels, drawn[np.arange(N) % 4])
+            np.testing.assert_allclose(index, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(gauge.result().index, found[0], rtol=1e-12)
+    own = [(true == c).sum() for c in (2, 5, 900)]
+    assert gauge.result().n_per_class_min == min(own)
+    assert set(gauge.result().best.ravel()) <= {-1, 2, 5, 900}
+    means = np.array([responses[true == c].mean(axis=0) for c in (2, 5, 900)])
+    for unit in (0, 2, 3, 4):
+        assert gauge.result().best[0, unit] == (2, 5, 900)[means[:, unit].argmax()]
+
+
+def test_p_values_equal_the_analysis_of_variance(maps: torch.Tensor, labelings: np.ndarray) -> None:
+    maps[:, 0] += torch.from_numpy(labelings[0] == 1).float()[:, None, None]
+    gauge = Selectivity(UNITS, labelings, n_groups=3)
+    for part in SPLITS["interleaved"]:
+        gauge.update(Response("layer", maps[part], part))
+    found = gauge.result().p_values
+    responses = maps.double().mean((2, 3)).numpy()
+    for labels, row in zip(labelings, found, strict=True):
+        for unit in (0, 2, 3, 4):
+            expected = scipy.stats.f_oneway(*(responses[labels == c, unit] for c in range(4))).pvalue
+            assert row[unit] == pytest.approx(expected, rel=1e-4)
+    assert found[0, 0] < 1e-6
+    assert found[:, 1].tolist() == [1, 1]  # a unit that never moves
+
+
+def test_p_values_where_there_is_little_to_test() -> None:
+    maps = torch.zeros(4, 2, 1, 1)
+    maps[:, :, 0, 0] = torch.tensor([[1.0, 0.73], [1.0, 0.73], [2.0, 0.73], [2.0, 0.73]])
+    expected_by_labels = {(0, 0, 1, 1): [0, 1], (0, 1, 2, 3): [1, 1], (0, 0, 0, 0): [1, 1], (-1, -1, -1, -1): [1, 1]}
+    for labels, expected in expected_by_labels.items():
+        gauge = Selectivity(2, np.array([labels]))
+        gauge.update(Response("layer", maps, np.arange(4)))
+        assert gauge.result().p_values[0].tolist() == expected
+
+
+def test_units_that_fired_once_together_are_no_copies() -> None:
+    maps = torch.zeros(20, 3, 2, 3)
+    maps[4, :2] = torch.tensor([1.0, 2.0])[:, None, None]
+    maps[:, 2] = torch.randn(20, 2, 3, generator=torch.Generator().manual_seed(0))
+    gauge = Coactivation(3)
+    gauge.update(Response("layer", maps, np.arange(20)))
+    found = gauge.result()
+    assert found.n_active.tolist() == [6, 6, int((maps[:, 2] > 0).sum())]
+    assert found.duplicates() == []
+    assert found.duplicates(min_active=6) == [(0, 1)]
+
+
+def test_nan_is_no_exemplar() -> None:
+    maps = torch.tensor([torch.nan, 1.0, -3.0, torch.nan])[:, None, None, None].expand(4, 2, 1, 1)
+    gauge = Exemplars(2, k=4)
+    gauge.update(Response("layer", maps, np.arange(4)))
+    assert gauge.result().keys.tolist() == [[1, 2, -1, -1]] * 2
 
 
 def test_copies_are_found_and_nothing_else(maps: torch.Tensor, labelings: np.ndarray) -> None:
@@ -299,19 +403,181 @@ def test_nan_and_infinity_are_named_and_left_out(swept) -> None:
     assert np.isfinite(moments.mean).all()
 
 
-def test_out_of_memory_halves_the_batch_and_changes_nothing(swept) -> None:
+class Replacement:
+    """Stands in for an operation; does what it does once it is armed (a swap tries it out before that)."""
+
+    def __init__(self, plain: Callable, armed: Callable) -> None:
+        self.plain, self.armed, self.is_armed = plain, armed, False
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.armed if self.is_armed else self.plain)(x)
+
+
+def replaced(net: cs.Network, layer: str, plain: Callable, armed: Callable) -> cs.Network:
+    replacement = Replacement(plain, armed)
+    swapped = net.swap(layer, replacement)
+    replacement.is_armed = True
+    return swapped
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """So that a batch is computed in one part."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_out_of_memory_halves_the_batch_once_and_changes_nothing(swept) -> None:
     net, images, labelings = swept
     whole = sweep(net, images, all_gauges(net, labelings), batch_size=8)
+    sizes: list[int] = []
 
     def tight(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
         if len(x) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return x.relu()
 
-    found = sweep(net.swap("relu2", tight), images, all_gauges(net, labelings), batch_size=8)
-    assert found.batch_size <= 2
+    found = sweep(
+        replaced(net, "relu2", torch.relu, tight), images, all_gauges(net, labelings), batch_size=8, workers=1
+    )
+    assert found.batch_size == 2
+    assert sizes == [8, 4, 4, *[2] * 11, 1]
     assert found.n_images == 23
     for layer in ("conv1", "relu2", "fc"):
         a, b = (s.gauges[layer]["moments"].result() for s in (found, whole))
         assert a.n_images == b.n_images == 23
         np.testing.assert_allclose(a.mean, b.mean, rtol=1e-5, atol=1e-7)
+
+
+def test_other_errors_are_not_taken_for_want_of_memory(swept) -> None:
+    net, images, labelings = swept
+
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unsupported memory format")
+
+    def full(x: torch.Tensor) -> torch.Tensor:
+        raise MemoryError
+
+    with pytest.raises(RuntimeError, match="memory format"):
+        sweep(replaced(net, "relu2", torch.relu, broken), images, all_gauges(net, labelings), batch_size=8)
+    with pytest.raises(MemoryError):  # not even one image fits
+        sweep(replaced(net, "relu2", torch.relu, full), images, all_gauges(net, labelings), batch_size=8)
+
+
+def test_logits_that_are_not_finite_are_named(swept) -> None:
+    net, images, _ = swept
+    kept = net.run(net.preprocess([images[i] for i in range(23)]), ["flatten"])["flatten"][:, 0]
+    limit = float(kept.detach().median())
+
+    def some_nan(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x[:, :1] > limit, torch.nan, x[:, :3])
+
+    found = sweep(net.swap("fc", some_nan), images, {"conv1": {"moments": Moments(6)}}, batch_size=5)
+    assert {layer for layer, _ in found.not_finite} == {OUTPUT}
+    assert [id_ for _, id_ in found.not_finite] == [images.ids[i] for i in torch.nonzero(kept > limit).flatten()]
+    assert found.gauges["conv1"]["moments"].result().n_images == 23
+
+
+class KilledError(Exception):
+    """Nothing is done about it, as about a kill."""
+
+
+def same_bytes(found: Sweep, whole: Sweep) -> bool:
+    pairs = [
+        (array, found.gauges[layer][name].state()[part])
+        for layer, gauges_ in whole.gauges.items()
+        for name, gauge in gauges_.items()
+        for part, array in gauge.state().items()
+    ]
+    return all(a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_interrupt_within_a_batch_saves_nothing_half_done(swept, tmp_path, monkeypatch) -> None:
+    net, images, labelings = swept
+    monkeypatch.setattr(engine, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(engine, "SAVING_SHARE", 1e9)  # after every batch
+    plain = net.swap("relu2", torch.relu)
+    whole = sweep(plain, images, all_gauges(net, labelings), batch_size=4)
+    for error in (KeyboardInterrupt, KilledError):
+        for at in (1, 2, 4):
+            calls = itertools.count(1)
+
+            def stop(x: torch.Tensor, calls=calls, at=at, error=error) -> torch.Tensor:
+                if next(calls) == at:
+                    raise error  # after the gauges of the layers below have taken in their share
+                return x.relu()
+
+            path = tmp_path / f"{error.__name__}{at}.safetensors"
+            with pytest.raises(error):
+                sweep(
+                    replaced(net, "relu2", torch.relu, stop),
+                    images,
+                    all_gauges(net, labelings),
+                    batch_size=4,
+                    checkpoint=path,
+                )
+            assert path.exists() == (at > 1)
+            found = sweep(plain, images, all_gauges(net, labelings), batch_size=4, checkpoint=path)
+            assert same_bytes(found, whole)
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(swept, tmp_path, monkeypatch) -> None:
+    net, images, labelings = swept
+    path = tmp_path / "state.safetensors"
+    monkeypatch.setattr(engine, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(engine, "SAVING_SHARE", 1e9)
+    whole = sweep(net, images, all_gauges(net, labelings), batch_size=4)
+    write, calls = checkpoint.save_file, itertools.count(1)
+
+    def half(arrays: dict, where: Path, **settings) -> None:
+        write(arrays, where, **settings)
+        if next(calls) == 3:
+            where.write_bytes(where.read_bytes()[:5000])
+            raise KilledError
+
+    monkeypatch.setattr(checkpoint, "save_file", half)
+    with pytest.raises(KilledError):
+        sweep(net, images, all_gauges(net, labelings), batch_size=4, checkpoint=path)
+    seen: list[int] = []
+    found = sweep(
+        net,
+        images,
+        all_gauges(net, labelings),
+        batch_size=4,
+        checkpoint=path,
+        progress=lambda done, total: seen.append(done),
+    )
+    assert seen[0] == 12  # goes on after the second save
+    assert same_bytes(found, whole)
+
+
+def test_images_of_several_sizes_go_on_from_whole_spans_only(tmp_path) -> None:
+    torch.manual_seed(0)
+    net = cs.load(
+        Net(), size=(33, 47), preprocess={"resize": None, "crop": None, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    )
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        size = (40, 36) if i % 2 else (33, 47)
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(tmp_path / f"{i:02}.png")
+    images = cs.images(tmp_path)
+    labelings = np.arange(12)[None] % 3
+    whole = sweep(net, images, all_gauges(net, labelings), batch_size=4)
+    assert whole.n_images == 12
+    for at in range(1, 7):
+        path, calls = tmp_path / f"{at}.safetensors", itertools.count(1)
+
+        def stop(done: int, total: int, at: int = at, calls: itertools.count = calls) -> None:
+            if next(calls) == at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            sweep(net, images, all_gauges(net, labelings), batch_size=4, checkpoint=path, progress=stop)
+        found = sweep(net, images, all_gauges(net, labelings), batch_size=4, checkpoint=path)
+        assert found.n_images == 12
+        assert same_bytes(found, whole)

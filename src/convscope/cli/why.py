@@ -54,10 +54,22 @@ def command(
     from convscope.study import why
 
     shown = open_images(images, labels=False if labels == "none" else labels, limit=limit, seed=seed)
-    with stages(shown=not quiet) as progress:
-        study = why(
-            network, shown, out, only=only, layers=_split(layers), limit=limit, seed=seed, progress=progress, **settings
-        )
+    try:
+        with stages(shown=not quiet) as progress:
+            study = why(
+                network,
+                shown,
+                out,
+                only=only,
+                layers=_split(layers),
+                limit=limit,
+                seed=seed,
+                progress=progress,
+                **settings,
+            )
+    except KeyboardInterrupt:
+        click.echo("stopped; the same command goes on from here", err=True)
+        raise SystemExit(130) from None
     if as_json:
         click.echo(document("why", _body(study)))
     else:

@@ -30,10 +30,6 @@ class Items:
     left_out: tuple[Skip, ...] = ()
     lock: Any = field(default_factory=threading.Lock)
 
-    @property
-    def name(self) -> str:
-        return f"a {type(self.dataset).__name__}"
-
     @cached_property
     def ids(self) -> tuple[str, ...]:
         return tuple(numbered(len(self.dataset)))

@@ -21,23 +21,27 @@ from convscope.study.plan import affordable_groups
 N_TRIED = 16  # images on which precisions and formats are tried
 
 
-def labelled(images: Images, network: Network) -> tuple[Images, bool]:
-    """The images with the network's classes as labels; with their own labels, where those are other classes."""
+def labelled(images: Images, network: Network) -> tuple[Images, str]:
+    """The images with the network's classes as labels; or with their own, and why those are not the network's."""
     if not (images.labels >= 0).any():
-        return images, False
+        return images, "The images carry no labels. Put them into a folder for each class, or give --labels."
     if network.classes is None:
-        return images, int(images.labels.max()) < network.n_classes
+        n, most = network.n_classes, int(images.labels.max())
+        return (
+            images,
+            "" if most < n else f"The labels go up to {most}, the network has {n} classes. Give other --labels.",
+        )
     try:
-        return images.match(network.classes), True
-    except ImagesError:
-        return images, False
+        return images.match(network.classes), ""
+    except ImagesError as error:
+        return images, f"The labels are not classes of this network. {error.found} {error.would_work}"
 
 
-def question_of(network: Network, images: Images, layers: Sequence[str], seed: int, own_labels: bool) -> Question:
+def question_of(network: Network, images: Images, layers: Sequence[str], seed: int, mismatch: str) -> Question:
     chosen = chosen_layers(network, layers)
     n_classes = len(set(images.labels[images.labels >= 0].tolist()))
     groups = affordable_groups(network, chosen, n_classes)
-    return Question(network, images, chosen, seed=seed, own_labels=own_labels, n_groups=groups)
+    return Question(network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups)
 
 
 def described(question: Question, *, limit: int | None, batch_size: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def _layer(layer: dict[str, Any], units: list[dict[str, Any]] | None) -> dict[st
     """A row of the table of layers, with what was measured there."""
     found: dict[str, Any] = {"measured": units is not None, "n_dead": None, "n_duplicates": None, "selectivity": None}
     if units and "dead" in units[0]:
-        found["n_dead"] = sum(unit["dead"] for unit in units)
+        found["n_dead"] = sum(bool(unit["dead"]) for unit in units)
         found["n_duplicates"] = sum(unit["copy_of"] is not None for unit in units)
     if units and "selectivity" in units[0]:
         beyond = [unit["selectivity"] - unit["selectivity_shuffled"] for unit in units if not unit.get("dead")]
@@ -75,7 +75,7 @@ def _unit(unit: dict[str, Any], row: int) -> dict[str, Any]:
     return {
         "unit": unit["unit"],
         "row": row,
-        "dead": bool(unit.get("dead", unit["std"] == 0)),
+        "dead": bool(unit["dead"] if "dead" in unit else unit["std"] == 0),
         "values": unit["exemplar_values"][:COLUMNS],
         "ids": unit["exemplar_ids"][:COLUMNS],
         "class": unit.get("class") if tells else None,

@@ -7,13 +7,15 @@ import io
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 from PIL import Image
 
 from convscope.errors import ImagesError
 from convscope.images.stream import n_cores
+from convscope.network import Layers, Network
 from convscope.study.claims.base import TRAINED, Measured
 from convscope.sweep.engine import keys_of
 
@@ -51,8 +53,11 @@ def sprites(measured: Measured, progress: Callable[[int, int], None]) -> list[by
                     place = Place(number, row, column, int(table.y[unit, column]), int(table.x[unit, column]))
                     wanted[int(key)].append(place)
     index_of = np.argsort(keys_of(measured.images))
+    seen_from = _Fields(measured.network)
     with ThreadPoolExecutor(n_cores()) as pool:
-        done = pool.map(lambda key: (wanted[key], _patches(measured, int(index_of[key]), wanted[key])), sorted(wanted))
+        done = pool.map(
+            lambda key: (wanted[key], _patches(measured, seen_from, int(index_of[key]), wanted[key])), sorted(wanted)
+        )
         for n, (places, patches) in enumerate(done, 1):
             for place, patch in zip(places, patches, strict=True):
                 top, left = place.row * CELL_PX, place.column * CELL_PX
@@ -61,7 +66,22 @@ def sprites(measured: Measured, progress: Callable[[int, int], None]) -> list[by
     return [_webp(sheet) for sheet in sheets]
 
 
-def _patches(measured: Measured, index: int, places: list[Place]) -> list[np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class _Fields:
+    """The table of layers for each size of image, made once."""
+
+    network: Network
+    tables: dict[tuple[int, int], Layers] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def __call__(self, size: tuple[int, int]) -> Layers:
+        with self.lock:
+            if size not in self.tables:
+                self.tables[size] = self.network.at(*size).layers
+            return self.tables[size]
+
+
+def _patches(measured: Measured, seen_from: _Fields, index: int, places: list[Place]) -> list[np.ndarray]:
     """The patches of one image, each in a cell; grey where the image cannot be read any more."""
     try:
         inputs = measured.network.preprocess(measured.images[index])
@@ -69,11 +89,11 @@ def _patches(measured: Measured, index: int, places: list[Place]) -> list[np.nda
         return [np.full((CELL_PX, CELL_PX, 3), BACKGROUND, np.uint8)] * len(places)
     shown = measured.network.preprocess.pixels(inputs)[0]
     shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown[..., :3]
-    layers = measured.network.at(*shown.shape[:2]).layers
+    layers = seen_from((shown.shape[0], shown.shape[1]))
     found = []
     for place in places:
-        field = layers[measured.layers[place.layer]].receptive_field
-        rows, columns = (slice(None), slice(None)) if field is None else field.region(place.y, place.x)
+        seen = layers[measured.layers[place.layer]].receptive_field
+        rows, columns = (slice(None), slice(None)) if seen is None else seen.region(place.y, place.x)
         found.append(_in_cell(shown[rows, columns]))
     return found
 

@@ -27,7 +27,7 @@ def described(measured: Measured) -> dict[str, Column]:
     tables = [measured.result(TRAINED, layer, "exemplars") for layer in layers]
 
     def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(found, name) for found in moments])
+        return np.concatenate([np.where(found.n_images > 0, getattr(found, name), np.nan) for found in moments])
 
     return {
         "layer": Column("name", [layer for layer, n in zip(layers, sizes, strict=True) for _ in range(n)]),

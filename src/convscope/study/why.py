@@ -38,8 +38,8 @@ def why(
     no image can be read, UnknownNameError for a claim or layer that is not there.
     """
     folder = Path(out)
-    shown, own_labels = labelled(open_images(images, limit=limit, seed=seed), network)
-    question = question_of(network, shown, layers, seed, own_labels)
+    shown, mismatch = labelled(open_images(images, limit=limit, seed=seed), network)
+    question = question_of(network, shown, layers, seed, mismatch)
     claims = chosen_claims(only)
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)

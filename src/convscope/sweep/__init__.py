@@ -2,6 +2,7 @@
 
 engine.py       `sweep`: the pass
 response.py     one layer's answer to a batch
+reduce.py       the maps' peaks and sums, taken while they are in cache
 gauges/         the statistics
 checkpoint.py   saved and resumed
 """

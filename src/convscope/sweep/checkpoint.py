@@ -28,6 +28,7 @@ def save_checkpoint(path: Path, found: "Sweep", signature: str) -> None:
         "stop": found.stop,
         "skipped": [list(skip) for skip in found.skipped],
         "not_finite": found.not_finite,
+        "batch_size": found.batch_size,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
@@ -55,7 +56,7 @@ def load_checkpoint(path: Path, found: "Sweep", signature: str) -> bool:
         return False
     for (layer, name), state in states.items():
         found.gauges[layer][name].restore(state)
-    found.n_images, found.stop = facts["n_images"], facts["stop"]
+    found.n_images, found.stop, found.batch_size = facts["n_images"], facts["stop"], facts["batch_size"]
     found.skipped = [Skip(*skip) for skip in facts["skipped"]]
     found.not_finite = [(layer, id_) for layer, id_ in facts["not_finite"]]
     return True

@@ -1,9 +1,13 @@
 """What do these layers answer to these images?  One pass of the network feeds all gauges of all layers."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -13,12 +17,14 @@ from convscope.images import Batch, Images, Skip
 from convscope.network import Network
 from convscope.sweep.checkpoint import load_checkpoint, save_checkpoint
 from convscope.sweep.gauges import Gauge
-from convscope.sweep.response import Response
+from convscope.sweep.reduce import images_at_once
+from convscope.sweep.response import Response, joined
 
 Progress = Callable[[int, int], None]  # images done, images in all
 Gauges = dict[str, dict[str, Gauge]]  # layer -> name of a gauge -> the gauge
 OUTPUT = "output"  # the name under which gauges of the logits stand
-SECONDS_BETWEEN_CHECKPOINTS = 20.0
+SECONDS_BETWEEN_CHECKPOINTS = 20.0  # at least
+SAVING_SHARE = 0.05  # of the time, at most, goes into saving
 
 
 @dataclass(eq=False)
@@ -29,10 +35,14 @@ class Sweep:
     n_images: int = 0
     stop: int = 0  # all images before this place are done
     skipped: list[Skip] = field(default_factory=list)  # could not be read
-    not_finite: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # layer, id: NaN or infinite there, and left out there
-    batch_size: int = 32
+    # layer, id: NaN or infinite there, and left out there
+    not_finite: list[tuple[str, str]] = field(default_factory=list)
+    batch_size: int = 32  # of what is computed at once: less than was asked for, where caches or memory do not suffice
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every image before `stop` is done; not between two batches of one span, which differ in the images' size."""
+        return self.n_images + len(self.skipped) == self.stop
 
 
 def sweep(
@@ -49,36 +59,58 @@ def sweep(
     """Feeds the gauges with every image once, each image decoded while others are computed.
 
     `gauges` holds those of each layer, and under "output" those of the logits. With `checkpoint`, the state is saved there now
-    and then, and on Ctrl-C; a later call with the same `signature` goes on from it. Out of memory halves the batch.
-    Raises UnknownNameError for a layer the network does not have.
+    and then, and on Ctrl-C between two batches; a later call with the same `signature` and batch size goes on from it, to the
+    same bytes. Images for which a layer or the logits are not finite are named in `not_finite`. Out of memory halves what is
+    computed at once, from there on. Raises UnknownNameError for a layer the network does not have.
     """
     layers = [network.resolve(layer) for layer in gauges if layer != OUTPUT]
     if len(set(layers)) < len(layers):
         raise UsageError("Layers were to be swept.", "Two of the names mean the same layer.", "Name each once.")
-    found = Sweep(gauges, batch_size=batch_size)
+    found = Sweep(gauges, batch_size=images_at_once(network, batch_size, torch.get_num_threads()))
+    saving = _Saving(checkpoint, signature)
     if checkpoint is not None:
         load_checkpoint(checkpoint, found, signature)
-    keys = _keys(images)
+    keys = keys_of(images)
     batches = images.stream(network.preprocess.prepare_one, batch_size=batch_size, workers=workers, start=found.stop)
-    saved = time.monotonic()
+    can_stop = True  # no batch is half taken in
     try:
-        with torch.inference_mode():
+        with _crew(network) as crew:
             for batch in batches:
-                _take_in(network, batch, keys, found)
+                can_stop = False
+                _take_in(network, batch, keys, found, crew)
+                can_stop = found.is_whole
                 if progress:
                     progress(found.stop, len(images))
-                if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
-                    save_checkpoint(checkpoint, found, signature)
-                    saved = time.monotonic()
+                if can_stop:
+                    saving.if_due(found)
     except KeyboardInterrupt:
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, found, signature)
+        if can_stop:
+            saving.now(found)
         raise
     finally:
         batches.close()
-    if checkpoint is not None:
-        save_checkpoint(checkpoint, found, signature)
+    saving.now(found)
     return found
+
+
+class _Saving:
+    """When is it time to save? Not before 20 s, and so seldom that it takes a twentieth of the time at most."""
+
+    def __init__(self, path: Path | None, signature: str) -> None:
+        self.path, self.signature = path, signature
+        self.due = time.monotonic() + SECONDS_BETWEEN_CHECKPOINTS
+
+    def if_due(self, found: Sweep) -> None:
+        if time.monotonic() >= self.due:
+            self.now(found)
+
+    def now(self, found: Sweep) -> None:
+        if self.path is None:
+            return
+        start = time.monotonic()
+        save_checkpoint(self.path, found, self.signature)
+        end = time.monotonic()
+        self.due = end + max(SECONDS_BETWEEN_CHECKPOINTS, (end - start) / SAVING_SHARE)
 
 
 def gauges_for(network: Network, layers: Iterable[str], make: Callable[[int], Sequence[Gauge]]) -> Gauges:
@@ -93,7 +125,7 @@ def n_units(network: Network, layer: str) -> int:
     return layout.map_shape[0]
 
 
-def _keys(images: Images) -> np.ndarray:
+def keys_of(images: Images) -> np.ndarray:
     """The place of each image in the order of ids: the same in whatever order, or parts, the images are swept."""
     order = np.argsort(np.array(images.ids, dtype=object), kind="stable")
     keys = np.empty(len(order), np.int64)
@@ -101,56 +133,108 @@ def _keys(images: Images) -> np.ndarray:
     return keys
 
 
-def _take_in(network: Network, batch: Batch, keys: np.ndarray, found: Sweep) -> None:
-    done: set[tuple[str, str]] = set()  # gauges that have seen this batch, should it have to be tried again
-    parts = [slice(0, len(batch))] if len(batch) else []
-    own = keys[list(batch.indices)]
-    seen: dict[tuple[int, int], set[tuple[str, str]]] = {}
-    while parts:
-        part = parts.pop(0)
-        done = seen.setdefault((part.start, part.stop), set())
-        try:
-            _answer(network, batch, part, own, found, done)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error) or part.stop - part.start < 2:
-                raise
-            middle = (part.start + part.stop) // 2
-            halves = [slice(part.start, middle), slice(middle, part.stop)]
-            for half in halves:
-                seen[half.start, half.stop] = set(done)
-            parts = halves + parts
-            found.batch_size = max(1, min(found.batch_size, middle - part.start))
+@contextmanager
+def _crew(network: Network) -> Iterator[Executor | None]:
+    """Threads that each compute a part of a batch, on one core. None where torch has one thread only, or computes elsewhere.
+
+    The other way, all cores at one part, makes them wait for one another after every operation; and the longer, the busier
+    the machine is.
+    """
+    n_threads = torch.get_num_threads()
+    if network.device.type != "cpu" or n_threads < 2:
+        yield None
+        return
+    pool = ThreadPoolExecutor(n_threads, thread_name_prefix="sweep", initializer=_on_one_core)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(n_threads)  # part of that setting is the process's, not the thread's
+
+
+def _on_one_core() -> None:
+    torch.get_num_threads()  # a thread's first question sets its number: not after we have
+    torch.set_num_threads(1)
+
+
+@dataclass
+class _Part:
+    """Some images of a batch, computed together."""
+
+    span: slice
+    seen: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # layer, gauge: not to be fed again if memory gave out later
+    responses: dict[str, Response] = field(default_factory=dict)
+    not_finite: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return int(self.span.stop - self.span.start)
+
+    def cut(self, size: int) -> "list[_Part]":
+        """The same in parts of at most this size, nothing computed yet."""
+        places = range(self.span.start, self.span.stop, size)
+        return [_Part(slice(at, min(at + size, self.span.stop)), set(self.seen)) for at in places]
+
+
+def _take_in(network: Network, batch: Batch, keys: np.ndarray, found: Sweep, crew: Executor | None) -> None:
+    own, locks = keys[list(batch.indices)], {layer: Lock() for layer in (*found.gauges, OUTPUT)}
+    work = partial(_answer, network, batch, own, found.gauges, locks)
+    done: list[_Part] = []
+    waiting = [_Part(slice(0, len(batch)))] if len(batch) else []
+    while waiting:
+        parts = [cut for part in waiting for cut in part.cut(found.batch_size)]
+        waiting = []
+        together = crew if len(parts) > 1 else None
+        runs = [together.submit(work, part).result if together else partial(work, part) for part in parts]
+        for part, run in zip(parts, runs, strict=True):
+            try:
+                run()
+                done.append(part)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error) or len(part) < 2:
+                    raise
+                found.batch_size = min(found.batch_size, len(part) // 2)
+                waiting.append(part)
+    done.sort(key=lambda part: part.span.start)
+    for layer in done[0].responses if done else ():
+        whole = joined([part.responses[layer] for part in done])
+        for gauge in found.gauges[layer].values():
+            if not gauge.reads_maps and len(whole):
+                gauge.update(whole)
+    found.not_finite.extend(named for part in done for named in part.not_finite)
     found.skipped.extend(batch.skipped)
     found.n_images += len(batch)
     found.stop = batch.stop
 
 
 def _answer(
-    network: Network, batch: Batch, part: slice, keys: np.ndarray, found: Sweep, done: set[tuple[str, str]]
+    network: Network, batch: Batch, keys: np.ndarray, gauges: Gauges, locks: dict[str, Lock], part: _Part
 ) -> None:
-    """One pass over part of a batch; every layer's maps are shown to its gauges as soon as they are there."""
-    names = {network.resolve(layer): layer for layer in found.gauges if layer != OUTPUT}
-    ids = batch.ids[part]
+    """One pass over part of a batch: shows every layer's maps to the gauges that read them, and keeps the rest, reduced."""
+    names = {network.resolve(layer): layer for layer in gauges if layer != OUTPUT}
+    ids = batch.ids[part.span]
 
     def see(step: str, maps: torch.Tensor) -> None:
         layer = names.get(step, step)
-        response = Response(layer, maps, keys[part])
+        response = Response(layer, maps, keys[part.span])
         finite = np.isfinite(response.means).all(axis=1)
         if not finite.all():
-            if (layer, "") not in done:
-                found.not_finite.extend((layer, ids[i]) for i in np.flatnonzero(~finite))
+            part.not_finite.extend((layer, ids[i]) for i in np.flatnonzero(~finite))
             response = response.only(finite)
-        done.add((layer, ""))
-        for name, gauge in found.gauges[layer].items():
-            if (layer, name) not in done and len(response):
-                gauge.update(response)
-                done.add((layer, name))
+        here = gauges.get(layer, {})
+        for name, gauge in here.items():
+            if gauge.reads_maps and (layer, name) not in part.seen and len(response):
+                with locks[layer]:
+                    gauge.update(response)
+                part.seen.add((layer, name))
+        if not all(gauge.reads_maps for gauge in here.values()):
+            part.responses[layer] = response.without_maps()
 
-    logits = network.watch(batch.inputs[part], list(names), see)
-    if OUTPUT in found.gauges:
-        names[OUTPUT] = OUTPUT
-        see(OUTPUT, logits)
+    with torch.inference_mode():
+        see(OUTPUT, network.watch(batch.inputs[part.span], list(names), see))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return not isinstance(error, RuntimeError) or "memory" in str(error).lower()
+    said = str(error).lower()
+    return not isinstance(error, RuntimeError) or "out of memory" in said or "allocate memory" in said

@@ -1,10 +1,13 @@
 """How did one layer answer a batch of images?  Its maps for the moment, and the reductions that several gauges share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+
+from convscope.sweep.reduce import Reduced, reduced
 
 N_SAMPLED = 8  # positions of each image whose values enter distributions and co-activation
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples fill an interval evenly
@@ -12,7 +15,7 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples fill a
 
 @dataclass(frozen=True, eq=False)
 class Response:
-    """One layer's answer to some images. The maps live only until the gauges have seen them."""
+    """One layer's answer to some images. The maps live only until the gauges that read maps have seen them."""
 
     layer: str
     maps: torch.Tensor  # batch unit y x, or batch unit
@@ -33,25 +36,17 @@ class Response:
     @cached_property
     def peaks(self) -> np.ndarray:
         """Largest value of each unit in each image, float32 `batch unit`."""
-        return _numpy(self.maps.amax((2, 3)) if self.maps.dim() == 4 else self.maps)
+        return self._reduced.peaks.cpu().numpy()
 
     @cached_property
     def means(self) -> np.ndarray:
         """Mean over positions, float64 `batch unit`."""
-        found = self.maps.mean((2, 3), dtype=torch.float32) if self.maps.dim() == 4 else self.maps
-        return _numpy(found).astype(np.float64)
+        return self._reduced.sums.cpu().numpy().astype(np.float64) / (self.size[0] * self.size[1])
 
     @cached_property
     def mean_squares(self) -> np.ndarray:
         """Mean of the squares over positions, float64 `batch unit`."""
-        if self.maps.dim() != 4:
-            return _numpy(self.maps).astype(np.float64) ** 2
-        n = self.size[0] * self.size[1]
-        if self.maps.is_contiguous():
-            return (
-                _numpy(torch.linalg.vector_norm(self.maps, dim=(2, 3), dtype=torch.float32)).astype(np.float64) ** 2 / n
-            )
-        return _numpy(self.maps.square().sum((2, 3), dtype=torch.float32)).astype(np.float64) / n
+        return self._reduced.squares.cpu().numpy().astype(np.float64) / (self.size[0] * self.size[1])
 
     @cached_property
     def sample(self) -> torch.Tensor:
@@ -62,25 +57,58 @@ class Response:
         if self.maps.dim() != 4:
             return self.maps.float()[:, None, :]
         n = self.size[0] * self.size[1]
-        flat = self.maps.flatten(2)
         if n <= N_SAMPLED:
-            return flat.transpose(1, 2).float()
-        positions = torch.from_numpy(sampled_positions(self.keys, n))
-        images = torch.arange(len(self))[:, None]
-        return flat[images.to(flat.device), :, positions.to(flat.device)].float()
+            return self.maps.flatten(2).transpose(1, 2).float()
+        positions = torch.from_numpy(sampled_positions(self.keys, n)).to(self.maps.device)
+        images = torch.arange(len(self), device=self.maps.device)[:, None]
+        y, x = positions // self.size[1], positions % self.size[1]
+        return self.maps.permute(0, 2, 3, 1)[images, y, x].float()
 
     def first_peak(self, images: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(y, x) of the largest value of these units in these images; of the first one in reading order, if there are several."""
         if self.maps.dim() != 4:
             return np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
-        chosen = self.maps[torch.from_numpy(images), torch.from_numpy(units)].reshape(len(images), -1)
-        top = chosen.amax(1, keepdim=True)
-        flat = (chosen == top).int().argmax(1).cpu().numpy()
-        return flat // self.size[1], flat % self.size[1]
+        image, unit = torch.from_numpy(images), torch.from_numpy(units)
+        if self._reduced.columns is None:
+            return _first(self.maps, image, unit)
+        top = self._reduced.peaks[image, unit][:, None]
+        holds = self._reduced.columns[image, :, unit] == top
+        x = holds.int().argmax(1)
+        y = (self.maps[image, unit, :, x] == top).int().argmax(1)
+        several = torch.nonzero(holds.sum(1) != 1).flatten()  # only then can an earlier row hold it too
+        found = y.cpu().numpy(), x.cpu().numpy()
+        if len(several):
+            for place, exact in zip(found, _first(self.maps, image[several], unit[several]), strict=True):
+                place[several.cpu().numpy()] = exact
+        return found
 
     def only(self, kept: np.ndarray) -> "Response":
         """The answer to some of the images (a truth value for each)."""
         return Response(self.layer, self.maps[torch.from_numpy(kept)], self.keys[kept])
+
+    def without_maps(self) -> "Response":
+        """The same, reduced: what is left may be kept when the memory of the maps is used again."""
+        return joined([self])
+
+    @cached_property
+    def _reduced(self) -> Reduced:
+        return reduced(self.maps)
+
+
+def joined(parts: Sequence[Response]) -> Response:
+    """One layer's answers to several sets of images as one, without maps."""
+    keys = np.concatenate([part.keys for part in parts])
+    whole = Response(parts[0].layer, parts[0].maps.new_empty((0, *parts[0].maps.shape[1:])), keys)
+    for name in ("peaks", "means", "mean_squares"):
+        whole.__dict__[name] = np.concatenate([getattr(part, name) for part in parts])  # as if computed and kept
+    whole.__dict__["sample"] = torch.cat([part.sample for part in parts])
+    return whole
+
+
+def _first(maps: torch.Tensor, image: torch.Tensor, unit: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    chosen = maps[image, unit].flatten(1)
+    flat = (chosen == chosen.amax(1, keepdim=True)).int().argmax(1).cpu().numpy()
+    return flat // maps.shape[3], flat % maps.shape[3]
 
 
 def sampled_positions(keys: np.ndarray, n: int) -> np.ndarray:
@@ -90,7 +118,3 @@ def sampled_positions(keys: np.ndarray, n: int) -> np.ndarray:
     share = offset.astype(np.float64) / 2.0**64
     places = (np.arange(N_SAMPLED)[None, :] + share[:, None]) / N_SAMPLED
     return np.minimum((places * n).astype(np.int64), n - 1)
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()

@@ -8,7 +8,7 @@ import torch
 
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph, Param, Ref, Size, Step, leaves
-from convscope.walks.fuse import fuse_relu
+from convscope.walks.fuse import conv_relu, fuse_relu
 
 # Operations that may write their value over that of their first input, when nobody needs it any more.
 _OVERWRITING = frozenset(
@@ -123,7 +123,7 @@ def _program(
         places: list[tuple[int | str, Any]] = [*enumerate(step.args), *step.kwargs.items()]
         filled = {place: _filled(argument, graph, slots) for place, argument in places}
         in_place = _in_place(graph, step, overwritable, last_use, i, wanted) if overwrite else None
-        if step.op in _FRESH:
+        if _is_among(step, _FRESH):
             overwritable.add(step.name)
         instructions.append(
             _Instruction(
@@ -161,7 +161,7 @@ def _in_place(
     graph: Graph, step: Step, overwritable: set[str], last_use: Mapping[str, int], now: int, wanted: Sequence[str]
 ) -> Callable[..., Any] | None:
     """The overwriting form of a step, where its first input is new memory that nobody reads afterwards."""
-    if step.op not in _OVERWRITING or step.kwargs or not isinstance(step.args[0], Ref):
+    if not _is_among(step, _OVERWRITING) or step.kwargs or not isinstance(step.args[0], Ref):
         return None
     first = step.args[0].step
     others = [leaf.step for leaf in leaves(step.args[1:]) if isinstance(leaf, Ref)]
@@ -169,11 +169,17 @@ def _in_place(
         return None
     if graph[first].shape != step.shape:  # a broadcast sum is larger than its input
         return None
-    if any(graph[reader].op not in _FRESH for reader in graph.readers[first] if reader != step.name):
+    if any(not _is_among(graph[reader], _FRESH) for reader in graph.readers[first] if reader != step.name):
         return None  # somebody may still look at this memory through a view
     name, overload = step.function._schema.name.split("::")[1], step.function._overloadname
     packet = getattr(torch.ops.aten, f"{name}_", None)
     return getattr(packet, overload) if packet is not None and overload in packet.overloads() else None
+
+
+def _is_among(step: Step, operations: Collection[str]) -> bool:
+    """Whether a step is one of these operations; a function that was swapped in may be called like one, and do anything."""
+    own = isinstance(step.function, torch._ops.OpOverload) or step.function is conv_relu
+    return own and step.op in operations
 
 
 def _filled(argument: Any, graph: Graph, slots: Mapping[str, int]) -> tuple[Any, _Hole | None]:

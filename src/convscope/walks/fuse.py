@@ -28,7 +28,7 @@ def fuse_relu(graph: Graph, keep: Collection[str] = ()) -> Graph:
         if below is not None:
             args = tuple(below.argument(i, name, default) for i, (name, default) in enumerate(_ARGUMENTS))
             merged[step.name] = replace(
-                below, name=step.name, function=_conv_relu, args=args, kwargs={}, layout=step.layout
+                below, name=step.name, function=conv_relu, args=args, kwargs={}, layout=step.layout
             )
             gone.add(below.name)
     return graph.with_steps(merged.get(step.name, step) for step in graph.steps if step.name not in gone)
@@ -51,7 +51,7 @@ def _available() -> bool:
 
 def _fusible(graph: Graph, relu: Step, keep: Collection[str]) -> Step | None:
     """The convolution a ReLU can be computed with; None if there is none."""
-    if relu.op != "relu" or not isinstance(relu.args[0], Ref):
+    if relu.function is not torch.ops.aten.relu.default or not isinstance(relu.args[0], Ref):
         return None
     below = graph.by_name.get(relu.args[0].step)
     if below is None or below.function is not torch.ops.aten.conv2d.default or below.name in keep:
@@ -63,7 +63,7 @@ def _fusible(graph: Graph, relu: Step, keep: Collection[str]) -> Step | None:
     return below if tensor.device.type == "cpu" and tensor.dtype in _PRECISIONS else None
 
 
-def _conv_relu(
+def conv_relu(
     values: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None,
@@ -72,6 +72,7 @@ def _conv_relu(
     dilation: list[int],
     groups: int,
 ) -> torch.Tensor:
+    """A convolution and the ReLU above it."""
     return torch.ops.mkldnn._convolution_pointwise(
         values, weight, bias, padding, stride, dilation, groups, "relu", [], ""
     )

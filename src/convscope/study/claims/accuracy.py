@@ -32,13 +32,13 @@ class Accuracy(Claim):
     )
 
     def output_gauges(self, question: Question, n_classes: int) -> Sequence[Gauge]:
-        if not self._can_be_asked(question):
+        if question.mismatch:
             return ()
         return (Hits(n_classes, labelings(question, N_SHUFFLED)),)
 
     def find(self, measured: Measured) -> Finding:
-        if not self._can_be_asked(measured):
-            return self._finding(none(), (), none(), "Accuracy could not be measured.", _why_not(measured))
+        if measured.mismatch:
+            return self._finding(none(), (), none(), "Accuracy could not be measured.", measured.mismatch)
         hits = measured.result(TRAINED, OUTPUT, "hits")
         if not hits.n[0]:
             why = "Of none of the labelled images could the answer be computed."
@@ -89,19 +89,9 @@ class Accuracy(Claim):
             evidence=evidence,
         )
 
-    @staticmethod
-    def _can_be_asked(question: Question) -> bool:
-        return question.own_labels and bool((question.images.labels >= 0).any())
-
 
 def _more_images(verdict: str) -> str:
     return "There are too few images to tell; give more." if verdict == "undecided" else ""
-
-
-def _why_not(question: Question) -> str:
-    if not (question.images.labels >= 0).any():
-        return "The images carry no labels. Put them into a folder for each class, or give --labels."
-    return "The labels of the images are not classes of this network. Name them as its classes are named (or give --classes)."
 
 
 def _by_chance(hits: np.ndarray, n: int) -> Interval:

@@ -16,6 +16,7 @@ LEAST = -0.05  # training may have cost up to 5 units in a hundred
 N_DRAWS = 1000
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh", "threshold"})  # exactly zero where they are off
 SAME_CORRELATION, SAME_RATIO = 0.9999, 1e-3
+NEVER = 1e-9  # a probability that no draw will meet
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,8 @@ class AliveUnits(Claim):
         return (Moments(n_units), Coactivation(n_units))
 
     def find(self, measured: Measured) -> Finding:
-        own, fresh = ([units_of(measured, which, layer) for layer in measured.layers] for which in (TRAINED, FRESH))
-        if not any(units.n_images for units in own):
+        own, fresh = ([units_of(measured, which, layer) for layer in _seen(measured)] for which in (TRAINED, FRESH))
+        if not own:
             return self._finding(none(), (), none(), "No unit was measured.", "No image could be computed.")
         rng = measured.rng("alive units")
         found = _share_useful(own, rng)
@@ -74,10 +75,13 @@ class AliveUnits(Claim):
 
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
         found = [units_of(measured, TRAINED, layer) for layer in measured.layers]
-        copies = np.concatenate([units.copy_of for units in found])
+        alike = [measured.result(TRAINED, layer, "coactivation").most_alike() for layer in measured.layers]
+        dead = [bool(dead) if units.n_images else None for units in found for dead in units.dead]
         return {
-            "dead": Column("truth value", np.concatenate([units.dead for units in found])),
-            "copy_of": Column("unit of the same layer", [int(unit) if unit >= 0 else None for unit in copies]),
+            "dead": Column("truth value", dead),
+            "copy_of": Column("unit of the same layer", _known(np.concatenate([units.copy_of for units in found]))),
+            "most_alike": Column("unit of the same layer", _known(np.concatenate([unit for unit, _ in alike]))),
+            "most_alike_correlation": Column("correlation", np.concatenate([correlation for _, correlation in alike])),
         }
 
     def _finding(
@@ -107,6 +111,15 @@ class AliveUnits(Claim):
         )
 
 
+def _seen(measured: Measured) -> list[str]:
+    """The layers that gave finite values, for some image, in both networks."""
+    return [
+        layer
+        for layer in measured.layers
+        if all(measured.result(which, layer, "moments").n_images for which in (TRAINED, FRESH))
+    ]
+
+
 def units_of(measured: Measured, which: str, layer: str) -> Units:
     """Which units of a layer are dead, and which repeat another."""
     moments = measured.result(which, layer, "moments")
@@ -119,6 +132,10 @@ def units_of(measured: Measured, which: str, layer: str) -> Units:
     rectified = measured.network.layers[layer].op in RECTIFIERS
     n_on = moments.n_on if rectified else np.full(len(dead), moments.n_images)
     return Units(layer, dead, copy_of, n_on, moments.n_images)
+
+
+def _known(units: np.ndarray) -> list[int | None]:
+    return [int(unit) if unit >= 0 else None for unit in units]
 
 
 def _same_shape(moments: object, first: int, second: int) -> bool:
@@ -135,7 +152,8 @@ def _share_useful(layers: list[Units], rng: np.random.Generator) -> Interval:
     """
     useful = np.concatenate([units.useful for units in layers])
     silent = np.concatenate([(1 - units.n_on / max(units.n_images, 1)) ** max(units.n_images, 1) for units in layers])
-    lost = rng.binomial(1, np.where(useful, silent, 0.0), size=(N_DRAWS, len(useful))).sum(axis=1)
+    at_risk = silent[useful & (silent > NEVER)]
+    lost = rng.binomial(1, at_risk, size=(N_DRAWS, len(at_risk))).sum(axis=1)
     return bootstrap(float(useful.mean()), (useful.sum() - lost) / len(useful))
 
 

@@ -28,7 +28,7 @@ class Question:
     images: Images
     layers: tuple[str, ...]
     seed: int = 0
-    own_labels: bool = True  # whether labels count the network's own classes
+    mismatch: str = ""  # why the labels cannot be held against the network's answers; empty if they can
     n_groups: int = 1  # groups of images that can be drawn again, for intervals
 
     def rng(self, what: str) -> np.random.Generator:

@@ -129,6 +129,7 @@ class ClassSelectivity(Claim):
             summary=summary,
             means=self.means,
             deciding="growth of the mean index from the first to the last third of the depth, less that of fresh weights",
+            deciding_unit="index",
             resampled="groups of images, and units within layers",
             reason=why_not or few,
             evidence=evidence,

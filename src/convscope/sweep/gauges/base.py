@@ -17,6 +17,7 @@ class Gauge(ABC):
     """
 
     name: ClassVar[str]
+    reads_maps: ClassVar[bool] = True  # False: peaks, means, mean squares and samples are enough, and come once a batch
 
     @abstractmethod
     def update(self, response: Response) -> None:

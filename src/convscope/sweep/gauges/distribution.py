@@ -2,8 +2,8 @@
 
 The idea of DDSketch (Masson, Rim and Lee 2019, arXiv:1908.10693): bins whose edges grow by a constant factor bound the
 *relative* error of every quantile, and two sketches are merged by adding counts. Here the factor follows the bits of a float:
-each power of two is cut into 2^5 equal parts, so a quantile is wrong by at most 1/64 of its value. Values enter from a few
-positions of each image (see Response.sample); values nearer to zero than 2^-20 count as zero, larger than 2^20 as 2^20.
+each power of two is cut into 2^4 equal parts, so a quantile is wrong by at most 1/32 of its value. Values enter from a few
+positions of each image (see Response.sample); values nearer to zero than 2^-16 count as zero, larger than 2^16 as 2^16.
 """
 
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from convscope.registry import register
 from convscope.sweep.gauges.base import Gauge
 from convscope.sweep.response import Response
 
-PARTS_LOG2 = 5
+PARTS_LOG2 = 4
 RELATIVE_ERROR = 2.0 ** -(PARTS_LOG2 + 1)  # of a quantile within the range
-LOWEST, HIGHEST = -20, 20  # powers of two
+LOWEST, HIGHEST = -16, 16  # powers of two
 N_SIDE = (HIGHEST - LOWEST) << PARTS_LOG2
 N_BINS = 2 * N_SIDE + 1  # negative, zero, positive
 _SHIFT = 23 - PARTS_LOG2
@@ -49,6 +49,7 @@ class Distribution(Gauge):
     """A histogram of each unit's values."""
 
     name = "distribution"
+    reads_maps = False
     n_units: int
     counts: np.ndarray = field(init=False)  # int32 unit bin
 

@@ -10,6 +10,7 @@ from convscope.sweep.gauges.base import Gauge
 from convscope.sweep.response import Response
 
 NOBODY = np.iinfo(np.int64).max  # key of a place that no image holds yet
+Places = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # values, keys, y, x: each `unit rank`
 
 
 @dataclass(frozen=True)
@@ -30,46 +31,50 @@ class Exemplars(Gauge):
     name = "exemplars"
     n_units: int
     k: int = 9
-    values: np.ndarray = field(init=False)
-    keys: np.ndarray = field(init=False)
-    y: np.ndarray = field(init=False)
+    values: np.ndarray = field(init=False)  # float32 unit rank, highest first
+    keys: np.ndarray = field(init=False)  # int64 unit rank
+    y: np.ndarray = field(init=False)  # int64 unit rank
     x: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = (self.n_units, self.k)
-        self.values = np.full(shape, -np.inf, np.float32)
-        self.keys = np.full(shape, NOBODY, np.int64)
-        self.y, self.x = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self.values, self.keys, self.y, self.x = _places(self.n_units, self.k)
 
     def update(self, response: Response) -> None:
-        peaks, keys = response.peaks, response.keys
-        beaten = (peaks > self.values[:, -1]) | ((peaks == self.values[:, -1]) & (keys[:, None] < self.keys[:, -1]))
-        for _ in range(min(self.k, len(keys))):  # each round lets every unit take in its best remaining image
-            units = np.flatnonzero(beaten.any(axis=0))
-            if not len(units):
-                return
-            open_peaks = np.where(beaten[:, units], peaks[:, units], -np.inf)
-            tied = open_peaks == open_peaks.max(axis=0)
-            images = np.where(tied & beaten[:, units], keys[:, None], NOBODY).argmin(axis=0)
-            y, x = response.first_peak(images, units)
-            self._insert(units, peaks[images, units], keys[images], y, x)
-            beaten[images, units] = False
-            last, last_key = self.values[:, -1], self.keys[:, -1]
-            beaten &= (peaks > last) | ((peaks == last) & (keys[:, None] < last_key))
+        peaks, keys = response.peaks, response.keys[:, None]
+        last, last_key = self.values[:, -1], self.keys[:, -1]
+        images, units = np.nonzero((peaks > last) | ((peaks == last) & (keys < last_key)))
+        if not len(images):
+            return
+        y, x = response.first_peak(images, units)
+        changed, row = np.unique(units, return_inverse=True)
+        offered = _places(len(changed), len(response))
+        found = peaks[images, units], response.keys[images], y, x
+        for place, value in zip(offered, found, strict=True):
+            place[row, images] = value
+        self._insert(changed, offered)
 
     def merge(self, other: Self) -> None:
-        every = np.arange(self.n_units)
-        for rank in range(other.k):
-            self._insert(every, other.values[:, rank], other.keys[:, rank], other.y[:, rank], other.x[:, rank])
+        self._insert(np.arange(self.n_units), (other.values, other.keys, other.y, other.x))
 
-    def _insert(self, units: np.ndarray, values: np.ndarray, keys: np.ndarray, y: np.ndarray, x: np.ndarray) -> None:
-        """One more candidate for each of these units, put in its place; the last falls out."""
-        joined = {"values": values, "keys": keys, "y": y, "x": x}
-        rows = {name: np.column_stack([getattr(self, name)[units], new]) for name, new in joined.items()}
-        order = np.lexsort((rows["keys"], -rows["values"]), axis=1)[:, : self.k]
-        for name, row in rows.items():
-            getattr(self, name)[units] = np.take_along_axis(row, order, axis=1)
+    def _insert(self, units: np.ndarray, offered: Places) -> None:
+        """More candidates for each of these units, put in their places; what is beyond the last falls out."""
+        own = self.values, self.keys, self.y, self.x
+        rows = [np.hstack([mine[units], new]) for mine, new in zip(own, offered, strict=True)]
+        order = np.lexsort((rows[1], -rows[0]), axis=1)[:, : self.k]
+        for mine, row in zip(own, rows, strict=True):
+            mine[units] = np.take_along_axis(row, order, axis=1)
 
     def result(self) -> ExemplarTable:
         keys = np.where(self.keys == NOBODY, -1, self.keys)
         return ExemplarTable(self.values.copy(), keys, self.y.copy(), self.x.copy())
+
+
+def _places(n_units: int, n: int) -> Places:
+    """Places that nobody holds yet."""
+    shape = (n_units, n)
+    return (
+        np.full(shape, -np.inf, np.float32),
+        np.full(shape, NOBODY),
+        np.zeros(shape, np.int64),
+        np.zeros(shape, np.int64),
+    )

@@ -9,6 +9,9 @@ from convscope.registry import register
 from convscope.sweep.gauges.base import Gauge
 from convscope.sweep.response import Response
 
+DEAD_FRAC = 1e-3  # of the layer's median deviation: what moves less than that counts as not moving
+ROUNDING = 1e-6  # variance, relative to the mean square, that may be no more than rounding
+
 
 @dataclass(frozen=True)
 class UnitMoments:
@@ -18,13 +21,20 @@ class UnitMoments:
     mean: np.ndarray  # float64
     std: np.ndarray  # float64, of single values about the mean
     max: np.ndarray  # float32
-    on_frac: np.ndarray  # share of images in which the unit is above zero somewhere
-    constant: np.ndarray  # bool: never differed from one value
+    on_frac: np.ndarray  # float64, share of images in which the unit is above zero somewhere
+    n_on: np.ndarray  # int64, the number of these images
+    constant: np.ndarray  # bool: never differed from one value, as far as float32 sums can tell
 
     @property
     def dead(self) -> np.ndarray:
-        """Units that no image moves: silent, or always at the same value."""
-        return self.constant
+        """Units that no image moves, `unit`: constant, or with a deviation of at most 1e-3 of the median of those that move.
+
+        Silence alone would not do: a smooth activation (SiLU, GELU) is never exactly zero, and a unit whose batch norm lost its
+        scale in training still trembles around its shift.
+        """
+        moving = self.std > 0
+        typical = np.median(self.std[moving]) if moving.any() else 0.0
+        return self.constant | (self.std <= DEAD_FRAC * typical)
 
 
 @register("gauge", "moments")
@@ -33,6 +43,7 @@ class Moments(Gauge):
     """Sums of values and squares, largest and smallest peak, counts."""
 
     name = "moments"
+    reads_maps = False
     n_units: int
     counts: np.ndarray = field(init=False)  # int64: images
     sums: np.ndarray = field(init=False)  # float64 unit: of the means of each image
@@ -68,5 +79,6 @@ class Moments(Gauge):
         mean, square = self.sums / max(n, 1), self.squares / max(n, 1)
         variance = np.maximum(square - mean**2, 0)
         same_peak = self.highest == self.lowest_peak
-        constant = same_peak & (variance <= 1e-10 * np.maximum(square, 1e-30))
-        return UnitMoments(n, mean, np.sqrt(variance), self.highest.copy(), self.n_on / max(n, 1), constant)
+        constant = same_peak & (variance <= ROUNDING * square)
+        std = np.where(constant, 0.0, np.sqrt(variance))
+        return UnitMoments(n, mean, std, self.highest.copy(), self.n_on / max(n, 1), self.n_on.copy(), constant)

@@ -1,0 +1,105 @@
+"""What does a report hold, and is it fit to be shown?  The data of a study, checked and cut into the blocks a page reads.
+
+The page asks for one block at a time (`cs/source`): the overview, the findings, the layers, the exemplars of one layer. So
+a file of many layers opens without reading the pictures of all of them.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from convscope.page.panels.panel import Evidence, listed
+from convscope.registry import lookup
+
+SCHEMA, VERSION = "convscope.report", 1
+
+# What must be there; other keys are passed on to the page, which shows those it knows.
+_NEEDED = {
+    "": ("network", "images", "settings", "made", "versions", "findings", "layers", "exemplars"),
+    "network": ("name", "fingerprint", "input_shape", "n_classes", "n_layers", "parameters", "macs"),
+    "images": ("source", "n", "fingerprint", "n_skipped", "skipped"),
+    "findings": (
+        *("claim", "statement", "quantity", "unit", "value", "controls", "beyond", "least", "verdict", "summary"),
+        *("means", "resampled", "reason", "evidence"),
+    ),
+    "layers": ("name", "kind", "shape", "parameters", "macs"),
+    "exemplars": ("layer", "n_units", "sprite", "cell_px", "columns", "rows", "units"),
+    "units": ("unit", "row", "values", "ids"),
+}
+_VERDICTS = ("supported", "not supported", "undecided")
+_PICTURE = re.compile(r"data:image/(webp|png|jpeg);base64,[A-Za-z0-9+/]+=*")
+
+
+def blocks(report: dict[str, Any]) -> dict[str, Any]:
+    """The blocks of a report by name. Raises ValueError naming what is missing or not finite."""
+    if report.get("schema") != SCHEMA or report.get("version") != VERSION:
+        other = f"{report.get('schema')} {report.get('version')}"
+        raise ValueError(f"this is no report of schema {SCHEMA} {VERSION}, but '{other}'")
+    _need(report, "", "the report")
+    for key in ("network", "images"):
+        _need(report[key], key, f"the report's {key}")
+    exemplars = [_exemplars(one) for one in listed(report, "exemplars")]
+    layers = listed(report, "layers")
+    for i, layer in enumerate(layers):
+        _need(layer, "layers", f"layer {i}")
+    overview = {key: at for key, at in report.items() if key not in ("findings", "layers", "exemplars")}
+    overview["exemplar_layers"] = [one["layer"] for one in exemplars]
+    findings = [_finding(one) for one in listed(report, "findings")]
+    pictures = {f"exemplars/{i}": one for i, one in enumerate(exemplars)}
+    found = {"overview": overview, "findings": findings, "layers": layers, **pictures}
+    for place in _not_finite(found, "report"):
+        raise ValueError(f"{place} is not a finite number; where there is none, give None")
+    return found
+
+
+def _finding(finding: dict[str, Any]) -> dict[str, Any]:
+    where = f"the finding '{finding.get('claim')}'"
+    _need(finding, "findings", where)
+    if finding["verdict"] not in _VERDICTS:
+        raise ValueError(f"{where} has the verdict '{finding['verdict']}'; known: {', '.join(_VERDICTS)}")
+    intervals = {key: finding[key] for key in ("value", "beyond")}
+    intervals |= {f"control '{control.get('name')}'": control.get("value") for control in finding["controls"]}
+    for key, interval in intervals.items():
+        if not isinstance(interval, dict) or not {"value", "low", "high"} <= interval.keys():
+            raise ValueError(f"{where}: {key} needs 'value', 'low' and 'high'")
+    return {**finding, "evidence": [_evidence(one, where) for one in finding["evidence"]]}
+
+
+def _evidence(evidence: Evidence, where: str) -> Evidence:
+    if "panel" not in evidence:
+        raise ValueError(f"{where}: evidence needs 'panel', the name of what draws it")
+    panel = lookup("panel", evidence["panel"])
+    try:
+        checked: Evidence = panel(evidence)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return {**checked, "panel": evidence["panel"]}
+
+
+def _exemplars(exemplars: dict[str, Any]) -> dict[str, Any]:
+    where = f"the exemplars of '{exemplars.get('layer')}'"
+    _need(exemplars, "exemplars", where)
+    if not _PICTURE.fullmatch(exemplars["sprite"]):
+        raise ValueError(f"{where}: the sprite is no data address of a WebP, PNG or JPEG picture")
+    for unit in exemplars["units"]:
+        _need(unit, "units", f"{where}, unit {unit.get('unit')}")
+    return exemplars
+
+
+def _need(record: dict[str, Any], kind: str, where: str) -> None:
+    missing = [key for key in _NEEDED[kind] if key not in record]
+    if missing:
+        raise ValueError(f"{where} lacks: {', '.join(missing)}")
+
+
+def _not_finite(found: Any, place: str) -> Iterator[str]:
+    """Where a number is infinite or not a number."""
+    if isinstance(found, float) and not math.isfinite(found):
+        yield place
+    elif isinstance(found, dict):
+        for key, at in found.items():
+            yield from _not_finite(at, f"{place}.{key}")
+    elif isinstance(found, list | tuple):
+        for i, at in enumerate(found):
+            yield from _not_finite(at, f"{place}[{i}]")

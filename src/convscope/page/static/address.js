@@ -1,0 +1,84 @@
+// Which place of the report does an address name?  The part after `#`: key=value joined by `&`, percent-encoded.
+
+import { nearest } from "cs/names";
+
+/** The address in force. Only these three know that it stands in the document's own address. */
+export const here = () => location.hash;
+
+/** Go to an address, so that back returns. @param {string} href */
+export function go(href) {
+  location.hash = href;
+}
+
+/** Be told of every change of the address; returns the undo. @param {() => void} listener */
+export function onMove(listener) {
+  addEventListener("hashchange", listener);
+  return () => removeEventListener("hashchange", listener);
+}
+
+/** The views of this page and the keys each is written with, always all of them. */
+export const VIEWS = { why: ["net", "claim"], layers: ["net"], exemplars: ["net", "layer"], about: ["net"] };
+
+/** A name as an address can hold it: half a character cannot be encoded. @param {string} name */
+const encodable = (name) => name.replace(/[\ud800-\udfff]/gu, "\ufffd");
+
+/** The known name that an address means. @param {string[]} known @param {string} asked */
+const meant = (known, asked) => known.find((name) => encodable(name) === asked);
+
+/** The address of a place, written in full. @param {string} view @param {Record<string, string>} values */
+export function write(view, values) {
+  const pairs = [["view", view], ...VIEWS[view].map((key) => [key, values[key] ?? ""])];
+  return `#${pairs.map(([key, value]) => `${key}=${encodeURIComponent(encodable(value))}`).join("&")}`;
+}
+
+/** The keys and values of an address; null where it cannot be decoded. @param {string} hash */
+function read(hash) {
+  const found = {};
+  for (const pair of hash.replace(/^#/, "").split("&").filter(Boolean)) {
+    const cut = pair.indexOf("=");
+    if (cut < 0) continue; // a plain fragment is not ours
+    try {
+      found[pair.slice(0, cut)] = decodeURIComponent(pair.slice(cut + 1));
+    } catch {
+      return null;
+    }
+  }
+  return found;
+}
+
+/**
+ * The place that an address names: its view, claim and layer; and, if it names something unknown, the fault.
+ * @param {string} hash
+ * @param {{net: string, claims: string[], layers: string[], exemplars: string[]}} known
+ * @returns {{view: string, claim: string, layer: string, fault: null | {what: string, known: object[]}}}
+ */
+export function resolve(hash, known) {
+  const place = { view: "", claim: "", layer: "", fault: null };
+  const asked = read(hash);
+  const wrong = (what, names = [], href = (_) => "") => ({
+    ...place, fault: { what, known: names.map((name) => ({ name, href: href(name) })) },
+  });
+  const views = Object.keys(VIEWS);
+  const inView = (view) => write(view, { net: known.net });
+  if (asked === null) return wrong("This address cannot be read.", views, inView);
+  if (!Object.keys(asked).length) return place;
+  const { view = "why", net = known.net, claim = "", layer = "" } = asked;
+  if (!views.includes(view)) return wrong(`This file has no view “${view}”.`, nearest(view, views), inView);
+  if (net !== known.net) {
+    return wrong(`This address is about the network ${net}, but this file holds ${known.net}.`, views, inView);
+  }
+  const found = { claim: meant(known.claims, claim), layer: meant(known.exemplars, layer) };
+  if (view === "why" && claim && found.claim === undefined) {
+    const href = (name) => write("why", { net, claim: name });
+    return wrong(`No claim “${claim}” was measured in this study.`, nearest(claim, known.claims), href);
+  }
+  if (view === "exemplars" && layer && found.layer === undefined) {
+    const href = (name) => write("exemplars", { net, layer: name });
+    const what = meant(known.layers, layer) !== undefined
+      ? `The exemplars of the layer “${layer}” are not in this file.`
+      : `There is no layer “${layer}” in this network.`;
+    return wrong(what, nearest(layer, known.exemplars), href);
+  }
+  const { claim: atClaim = "", layer: atLayer = "" } = found;
+  return { ...place, view, claim: view === "why" ? atClaim : "", layer: view === "exemplars" ? atLayer : "" };
+}

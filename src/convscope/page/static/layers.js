@@ -1,0 +1,60 @@
+// What is the network made of?  All layers with shape, receptive field, size and what was found dead or double.
+
+import { html } from "htm/preact";
+import { useState } from "preact/hooks";
+
+import { write } from "cs/address";
+import { bare, count, lengths, short, sizes } from "cs/format";
+import { Name, shown } from "cs/names";
+import { Table } from "cs/table";
+
+const COLUMNS = [
+  ["layer", "left"], ["kind", "left"], ["shape", "right"], ["sees, px", "right"], ["stride", "right"],
+  ["parameters", "right"], ["multiply-adds", "right"], ["never active", "right"], ["copies", "right"],
+  ["selectivity", "right"], ["reads", "left"],
+];
+
+const maybe = (x, write) => (x === null || x === undefined ? "–" : write(x));
+
+function cells(layer, net, pictured) {
+  const field = layer.receptive_field;
+  const name = html`<${Name} of=${layer.name} />`;
+  return [
+    pictured.has(layer.name) ? html`<a href=${write("exemplars", { net, layer: layer.name })}>${name}</a>` : name,
+    shown(layer.kind),
+    sizes(layer.shape),
+    field ? (field.global ? "everything" : lengths(field.size_px)) : "–",
+    field && !field.global ? lengths(field.stride_px) : "–",
+    short(layer.parameters),
+    short(layer.macs),
+    maybe(layer.n_dead, count),
+    maybe(layer.n_duplicates, count),
+    maybe(layer.selectivity, (x) => bare(x, "index")),
+    (layer.reads ?? []).map((read, i) => html`${i ? ", " : ""}<${Name} of=${read} />`),
+  ];
+}
+
+export function Layers({ layers, exemplars, net }) {
+  const [sought, seek] = useState("");
+  const pictured = new Set(exemplars);
+  const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
+  const holds = ({ name, kind }) => words.every((word) => `${name} ${kind}`.toLowerCase().includes(word));
+  const found = layers.filter(holds);
+  const all = `${count(layers.length)} layers`;
+  return html`
+    <div class="tools">
+      <label for="find-layer">Find layers</label>
+      <input id="find-layer" type="search" placeholder="name or kind" autocomplete="off" spellcheck=${false}
+        value=${sought} onInput=${(event) => seek(event.currentTarget.value)} />
+      <span role="status">${found.length === layers.length ? all : `${count(found.length)} of ${all}`}</span>
+    </div>
+    <p class="axis-label">
+      “Sees” is the receptive field: how many pixels of the input one neuron depends on; “stride” how many pixels lie
+      between two neighbors. “Never active” and “copies” count units, on the images of this study.
+    </p>
+    ${found.length > 0
+      ? html`<${Table} label="Layers of the network" tall
+          columns=${COLUMNS.map(([name]) => name)} align=${COLUMNS.map(([, side]) => side)}
+          rows=${found.map((layer) => cells(layer, net, pictured))} />`
+      : html`<p class="notice">No layer has “${shown(sought)}” in its name or kind. Clear the box to see all ${all}.</p>`}`;
+}

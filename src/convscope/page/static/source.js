@@ -1,0 +1,38 @@
+// Where do the data come from?  The only module that knows the host; the same few functions whatever it is.
+
+/** What a host cannot give, with a code that says why. */
+export class SourceError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * The data of a study. Each function returns a promise, rejected with a SourceError where the host lacks something.
+ * @param {{kind: "file", document: Document}} host
+ */
+export function source(host) {
+  if (host.kind !== "file") throw new SourceError("unknown_host", `No page can be shown by a host of kind "${host.kind}".`);
+  return file(host.document);
+}
+
+/** A saved file: blocks of JSON in inert script elements, parsed when they are asked for. @param {Document} document */
+function file(document) {
+  const texts = new Map();
+  for (const element of document.querySelectorAll('script[type="application/json"][data-block]')) {
+    texts.set(element.dataset.block, element.textContent);
+  }
+  const block = async (name) => {
+    const text = texts.get(name);
+    if (text === undefined) throw new SourceError("not_in_file", `Not in this file: ${name}.`);
+    return JSON.parse(text);
+  };
+  const overview = () => block("overview");
+  const exemplars = async (layer) => {
+    const at = (await overview()).exemplar_layers.indexOf(layer);
+    if (at < 0) throw new SourceError("not_in_file", `The exemplars of the layer “${layer}” are not in this file.`);
+    return block(`exemplars/${at}`);
+  };
+  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars };
+}

@@ -1,5 +1,6 @@
 """How sure is what was measured?  Intervals, and corrections where many things are tested at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -52,16 +53,26 @@ def none() -> Interval:
     return exact(float("nan"))
 
 
-def bootstrap(value: float, draws: np.ndarray, level: float = 0.95) -> Interval:
+def bootstrap(value: float, draws: np.ndarray, level: float = 0.95, *, centered: bool = False) -> Interval:
     """A value with its percentile interval from bootstrap draws of it (Efron 1979, Ann. Statist. 7:1); NaN draws are left out.
 
-    The interval is widened to hold the value itself, which the draws of a biased statistic may miss.
+    `centered` moves the draws so that their median is the value: for a statistic that drawing with replacement makes larger or
+    smaller by itself. The interval is widened to hold the value, where it does not.
     """
     known = draws[np.isfinite(draws)]
     if not len(known) or not np.isfinite(value):
         return Interval(value, float("nan"), float("nan"))
+    known = known - np.median(known) + value if centered else known
     low, high = (float(np.quantile(known, q)) for q in ((1 - level) / 2, (1 + level) / 2))
     return Interval(float(value), min(low, float(value)), max(high, float(value)))
+
+
+def enclosing(intervals: Sequence[Interval]) -> Interval:
+    """The mean of several values of one thing, with an interval that holds all of theirs."""
+    if not intervals:
+        return none()
+    values, lows, highs = ([getattr(i, part) for i in intervals] for part in ("value", "low", "high"))
+    return Interval(float(np.mean(values)), float(np.min(lows)), float(np.max(highs)))
 
 
 def false_discovery_rate(p_values: np.ndarray, rate: float = 0.05) -> np.ndarray:

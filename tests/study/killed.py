@@ -44,6 +44,7 @@ def forked(folder: Path, die_at: int = 0) -> int:
     """The same in a process of its own; its exit code, or minus the signal that ended it."""
     process = os.fork()
     if not process:
+        torch.set_num_threads(1)  # torch renews its pool of threads after a fork, in the first thread that asks
         make(folder, die_at)
         os._exit(0)
     ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

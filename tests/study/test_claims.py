@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from planted import CLASSES, COPIES, DEAD, FOR_BLUE, planted_images, planted_network
+from planted import CLASSES, COPIES, DEAD, FOR_BLUE, SIZE, planted_images, planted_network
 from torch import nn
 
 import convscope as cs
@@ -47,10 +47,51 @@ def test_a_trained_network_is_right_and_grows_selective(world_study: cs.Study) -
         assert world_study.findings[claim].verdict == Verdict.SUPPORTED, claim
 
 
-def test_fresh_weights_and_shuffled_labels_support_nothing(fresh_study: cs.Study) -> None:
+def test_fresh_weights_support_no_selectivity_and_no_accuracy(fresh_study: cs.Study) -> None:
     assert fresh_study.findings["accuracy"].verdict == Verdict.NOT_SUPPORTED
     assert fresh_study.findings["class_selectivity"].verdict == Verdict.NOT_SUPPORTED
     assert fresh_study.findings["weight_sharing"].verdict == Verdict.SUPPORTED  # it is a matter of structure
+
+
+def test_shuffled_labels_support_nothing_that_is_about_labels(tmp_path, scenes: cs.Images) -> None:
+    labels = np.random.default_rng(3).permutation(scenes.labels)
+    shuffled = cs.images(scenes, labels=labels.tolist())
+    study = cs.why(cs.load("builtin:world"), shuffled, tmp_path / "s", form="float32")
+    assert study.findings["accuracy"].verdict == Verdict.NOT_SUPPORTED
+    assert study.findings["class_selectivity"].verdict == Verdict.NOT_SUPPORTED
+    assert sum(study.units["tells_classes_apart"]) <= 0.05 * len(study.units)
+
+
+@pytest.mark.parametrize("n", [1, 3, 20])
+def test_few_images_leave_it_open_whether_units_are_alive(tmp_path, scenes: cs.Images, n: int) -> None:
+    study = cs.why(cs.load("builtin:world"), scenes[:n], tmp_path / "s", only=["alive_units"], form="float32")
+    assert study.findings["alive_units"].verdict == Verdict.UNDECIDED
+    assert "too few" in study.findings["alive_units"].reason
+
+
+def test_images_of_one_class_leave_accuracy_open(tmp_path, scenes: cs.Images) -> None:
+    one = scenes[np.flatnonzero(scenes.labels == 3)]
+    found = cs.why(cs.load("builtin:world"), one, tmp_path / "s", only=["accuracy"], form="float32").findings[0]
+    assert found.verdict == Verdict.UNDECIDED
+    assert "one class" in found.reason
+
+
+def test_names_of_labels_are_not_guessed(tmp_path) -> None:
+    torch.manual_seed(0)
+    nameless = cs.load(planted_network().module, size=SIZE, preprocess=planted_network().preprocess)
+    images = planted_images(40)
+    study = cs.why(nameless, images[images.labels < 3], tmp_path / "s", only=["accuracy"], form="float32")
+    assert study.findings[0].verdict == Verdict.UNDECIDED or study.findings[0].value.value > 0
+    some = cs.images(images, labels=[None if label == 3 else f"{label}x" for label in images.labels])
+    study = cs.why(nameless, some, tmp_path / "t", only=["accuracy"], form="float32")
+    assert "which is which is not known" in study.findings[0].reason
+
+
+def test_where_no_unit_is_alive_the_trend_is_open(tmp_path, scenes: cs.Images) -> None:
+    net = cs.load("builtin:world").swap("relu4", lambda x: x * 0).swap("relu5", lambda x: x * 0)
+    study = cs.why(net, scenes[:120], tmp_path / "s", layers=["relu*", "conv4", "fc1"], form="float32")
+    found = study.findings["class_selectivity"]
+    assert "nan" not in found.summary
 
 
 def test_accuracy_is_that_of_counting_by_hand(world_study: cs.Study, scenes: cs.Images) -> None:
@@ -134,8 +175,38 @@ def test_counts_are_those_of_lecun_1989() -> None:
 def test_counts_of_one_convolution_by_hand() -> None:
     net = nn.Sequential(nn.Conv2d(1, 16, 5, padding=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3))
     conv, dense = sharing(cs.load(net.eval(), size=28, n_channels=1).graph)
-    assert (conv.shared, conv.local, conv.dense) == (416, 326_144, 9_847_040)
+    assert (conv.shared, conv.local, conv.dense, conv.n_positions) == (416, 326_144, 9_847_040, 784)
     assert dense.shared == dense.local == dense.dense == 51
+    assert dense.n_positions == 1
+
+
+class EveryPlace(nn.Module):
+    """A dense layer at every position, and the same as a convolution of 1 x 1."""
+
+    def __init__(self, as_conv: bool) -> None:
+        super().__init__()
+        self.conv, self.dense, self.as_conv = nn.Conv2d(3, 8, 1), nn.Linear(3, 8), as_conv
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.conv(x) if self.as_conv else self.dense(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return found.mean((2, 3))
+
+
+def test_a_dense_layer_at_every_place_counts_as_the_convolution_it_is() -> None:
+    found = [sharing(cs.load(EveryPlace(as_conv).eval(), size=(7, 9)).graph) for as_conv in (True, False)]
+    for (count,) in found:
+        assert (count.shared, count.local, count.n_positions) == (32, 7 * 9 * 32, 63)
+        assert count.dense == 63 * 8 * 63 * 3 + 63 * 8
+
+
+def test_counts_of_a_transposed_convolution_by_a_loop() -> None:
+    net = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    (count,) = sharing(cs.load(net.eval(), size=(5, 7), n_channels=4).graph)
+    pairs = sum(
+        3 * 3 * 3 for _ in range(4 * 5 * 7)
+    )  # each input neuron reaches three units of its group, nine places each
+    assert count.shared == 4 * 3 * 9 + 6
+    assert count.local == pairs + 6 * 11 * 15
 
 
 def test_counts_of_groups_strides_and_oblong_images_by_a_loop() -> None:
@@ -147,6 +218,7 @@ def test_counts_of_groups_strides_and_oblong_images_by_a_loop() -> None:
     assert conv.shared == 6 * 2 * 3 * 5
     assert conv.local == sum(2 * 3 * 5 for _ in range(6 * positions))
     assert conv.dense == 6 * positions * 4 * 11 * 18
+    assert conv.n_positions == positions
 
 
 def test_fresh_weights_are_drawn_for_the_network_only(scenes: cs.Images) -> None:

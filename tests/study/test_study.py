@@ -38,7 +38,7 @@ def test_killed_at_twenty_moments_and_gone_on_with_it_ends_in_the_same_bytes(tmp
     killed = [name for name, _, code in ended if int(code) == -signal.SIGKILL]
     assert len([name for name in killed if name != "again"]) >= 18, "one or two may end just before their moment"
     assert killed.count("again") >= 2
-    assert {code for _, moment, code in ended if moment == "0"} == {"0"}
+    assert {code for _, moment, code in ended if moment == "0"} == {"0"}, done.stderr
     whole = contents(tmp_path / "whole")
     assert {"manifest.json", "findings.json", "units.parquet", "curves.parquet", "report.html"} <= whole.keys()
     for name in {name for name, _, _ in ended}:
@@ -88,13 +88,13 @@ def test_a_second_run_does_only_what_is_missing(tmp_path: Path) -> None:
 
     first = cs.why(net, images, tmp_path / "s", only=["weight_sharing"], form="float32", progress=note)
     assert [finding.claim for finding in first.findings] == ["weight_sharing"]
-    assert "the same through fresh weights" not in stages
+    assert not any(stage.startswith("the same through fresh weights") for stage in stages)
     before = first.units.rows()
     stages.clear()
     both = cs.why(net, images, tmp_path / "s", only=["alive_units"], progress=note)
     assert [finding.claim for finding in both.findings] == ["alive_units", "weight_sharing"]
     assert "exemplars cut out" not in stages
-    assert "the same through fresh weights" in stages
+    assert "the same through fresh weights, 3 of 3" in stages
     assert [{k: row[k] for k in before[0]} for row in both.units.rows()] == before
     cs.why(net, images, tmp_path / "s", progress=note)
     at_once = cs.why(net, images, tmp_path / "once", form="float32")

@@ -15,15 +15,25 @@ if TYPE_CHECKING:
     from convscope.study import Study
 
 
+CLAIMS = (
+    "accuracy",
+    "alive_units",
+    "class_selectivity",
+    "weight_sharing",
+)  # ours; named here so that --help imports nothing
+
+
 @click.command("why")
 @network_argument
 @click.argument("images")
 @click.option("-o", "--out", required=True, metavar="STUDY", help="The study folder: a new one, or one to go on with.")
 @click.option("--labels", help="'none', a CSV or JSON file, or a pattern of file names with a group (?P<label>...).")
-@click.option("--only", multiple=True, metavar="CLAIM", help="Only this claim; may be repeated. 'list' names them all.")
+@click.option("--only", multiple=True, metavar="CLAIM", help=f"Only this claim ({', '.join(CLAIMS)}); may be repeated.")
 @click.option("--layers", multiple=True, metavar="NAME", help="Measure these layers (names, or patterns as layer3.*).")
 @click.option("--limit", type=click.IntRange(1), help="At most this many images, drawn by --seed.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Samples, shuffled labels, fresh weights.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Samples, shuffled labels, fresh weights."
+)
 @click.option("--batch-size", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Threads that decode images (default: one a core).")
 @click.option(
@@ -82,6 +92,17 @@ def _body(study: "Study") -> dict[str, Any]:
     return {"folder": str(study.folder), **manifest, "findings": [finding.as_dict() for finding in study.findings]}
 
 
+def _decided(finding: "Finding") -> str:
+    """What decided, where it is not the value less its control."""
+    if not finding.deciding or isnan(finding.beyond.value):
+        return ""
+    beyond = finding.beyond
+    return (
+        f"What decides, {finding.deciding}: {beyond.value:.2f} ({beyond.low:.2f} to {beyond.high:.2f}), at least "
+        f"{finding.least:g} is asked."
+    )
+
+
 def _split(names: tuple[str, ...]) -> list[str]:
     return [name for part in names for name in part.split(",") if name]
 
@@ -103,7 +124,10 @@ def print_sheet(study: "Study") -> None:
         table.add_row(Text(finding.statement), Text(shown(finding.value, finding)), Text(controls), verdict)
     out.print(table)
     for finding in study.findings:
-        out.print(f"{finding.statement}: {finding.summary} {finding.reason}".strip(), markup=False)
+        out.print(
+            " ".join(filter(None, (f"{finding.statement}:", finding.summary, _decided(finding), finding.reason))),
+            markup=False,
+        )
     _print_skipped(study)
     out.print(f"\nreport: {study.folder / 'report.html'}", markup=False, soft_wrap=True)
 

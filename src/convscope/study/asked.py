@@ -14,7 +14,7 @@ from convscope.images import Images
 from convscope.network import Network
 from convscope.network.formats import choose_format, form_name, named_format
 from convscope.study import folder as on_disk
-from convscope.study.claims.base import Question
+from convscope.study.claim import Question
 from convscope.study.layers import chosen_layers
 from convscope.study.plan import affordable_groups
 
@@ -26,21 +26,30 @@ def labelled(images: Images, network: Network) -> tuple[Images, str]:
     if not (images.labels >= 0).any():
         return images, "The images carry no labels. Put them into a folder for each class, or give --labels."
     if network.classes is None:
-        n, most = network.n_classes, int(images.labels.max())
-        return (
-            images,
-            "" if most < n else f"The labels go up to {most}, the network has {n} classes. Give other --labels.",
-        )
+        return images, _unnamed(images, network.n_classes)
     try:
         return images.match(network.classes), ""
     except ImagesError as error:
         return images, f"The labels are not classes of this network. {error.found} {error.would_work}"
 
 
+def _unnamed(images: Images, n_classes: int) -> str:
+    """Why labels cannot be held against a network whose classes have no names; empty for indices, or a folder for each class."""
+    names, most = images.label_names, int(images.labels.max())
+    if names is not None and len(names) != n_classes and not all(name.isdecimal() for name in names):
+        return (
+            f"The network has {n_classes} classes without names, and the labels are {len(names)} names: which is which is "
+            "not known. Give --classes."
+        )
+    if most >= n_classes:
+        return f"The labels go up to {most}, and the network has {n_classes} classes. Give other --labels."
+    return ""
+
+
 def question_of(network: Network, images: Images, layers: Sequence[str], seed: int, mismatch: str) -> Question:
     chosen = chosen_layers(network, layers)
     n_classes = len(set(images.labels[images.labels >= 0].tolist()))
-    groups = affordable_groups(network, chosen, n_classes)
+    groups = affordable_groups(network, chosen, n_classes, len(images))
     return Question(network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups)
 
 

@@ -24,12 +24,18 @@ from filelock import FileLock, Timeout
 
 from convscope.documents import finite
 from convscope.errors import InputError, UsageError
+from convscope.finding import Finding
 
 SCHEMA = "convscope.study"
 VERSION = 1
 MANIFEST, FINDINGS, LAYERS = "manifest.json", "findings.json", "layers.json"
 UNITS, CURVES, REPORT = "units.parquet", "curves.parquet", "report.html"
 SPRITES, SWEEPS = "sprites", "sweeps"
+
+
+PARTS = (  # of a manifest
+    *("complete", "made", "versions", "network", "images", "settings", "sprites", "not_finite", "columns", "claims"),
+)
 
 
 class StudyLockedError(UsageError):
@@ -69,11 +75,50 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"'{path.name}' of the study '{path.parent}' was to be read.",
-            f"It cannot be: {getattr(error, 'strerror', None) or error}.",
-            "Give the folder of a study, or make it anew: convscope why NET IMAGES -o FOLDER.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of a study. Raises InputError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_table(path: Path) -> pa.Table:
+    """A table of a study. Raises InputError where it is missing or damaged."""
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_findings(folder: Path) -> list[Finding]:
+    """The findings of a study. Raises InputError where they are missing or damaged."""
+    rows = read_json(folder / FINDINGS)
+    try:
+        return [Finding.from_dict(row) for row in rows]
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise _unreadable(folder / FINDINGS, error) from error
+
+
+def read_layers(folder: Path) -> list[dict[str, Any]]:
+    """The table of layers of a study. Raises InputError where it is missing or damaged."""
+    rows = read_json(folder / LAYERS)
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and {"name", "kind", "shape"} <= row.keys() for row in rows
+    ):
+        raise _unreadable(folder / LAYERS, ValueError("it is no table of layers"))
+    return rows
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"'{path.name}' of the study '{path.parent}' was to be read.",
+        f"It cannot be: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}.",
+        "Give the folder of a study, or make it anew: convscope why NET IMAGES -o FOLDER.",
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -95,6 +140,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"It was written in version {found['version']} of its format; this convscope knows up to {VERSION}.",
             "Install a newer convscope.",
         )
+    lacking = [name for name in PARTS if name not in found]
+    if lacking:
+        raise _unreadable(folder / MANIFEST, ValueError(f"it lacks {', '.join(lacking)}"))
     return found
 
 
@@ -102,10 +150,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def writing(folder: Path) -> Iterator[None]:
     """The right to write a study, for one process at a time; a killed process loses it at once.
 
-    Raises StudyLockedError while another process has it, UsageError where the folder holds something else.
+    Raises StudyLockedError while another process has it, UsageError where the folder holds something else, InputError where it
+    cannot be written; what was finished by then is kept.
     """
-    _check_place(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _check_place(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            yield
+    except OSError as error:
+        where = f" ('{error.filename}')" if error.filename else ""
+        raise InputError(
+            f"The study '{folder}' was being written.",
+            f"{error.strerror or error}{where}.",
+            "Make room, or give another folder with -o; the same command goes on from what is there.",
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -126,7 +189,7 @@ def _check_place(folder: Path) -> None:
         raise UsageError(f"A study was to be written to '{folder}'.", "That is a file.", "Give a folder with -o.")
     if folder.is_dir() and not (folder / MANIFEST).exists():
         others = [path.name for path in folder.iterdir() if not path.name.startswith(".lock")]
-        if others and set(others) - {SWEEPS, MANIFEST + ".new"}:
+        if set(others) - {MANIFEST + ".new"}:
             raise UsageError(
                 f"A study was to be written to '{folder}'.",
                 f"The folder holds other things ('{sorted(others)[0]}' ...).",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from convscope.errors import UnknownNameError
+from convscope.errors import NetworkError, UnknownNameError, UsageError
 from convscope.graph.graph import INPUT, Graph, Step
 from convscope.network import Network
 
@@ -16,17 +16,38 @@ def chosen_layers(network: Network, wanted: Sequence[str] = ()) -> tuple[str, ..
 
     Without `wanted`: the end of every chain of convolution (or dense layer), norm and activation, and every activation above a
     sum of branches; not the gates that scale whole maps. `wanted` are names, module paths or patterns (`layer3.*`), any
-    layer of the table. Raises UnknownNameError for one that matches nothing.
+    layer of the table. Raises UnknownNameError for one that matches nothing, UsageError for one without maps, NetworkError where
+    there is nothing to measure.
     """
     if not wanted:
-        return _chain_ends(network.graph)
+        ends = tuple(name for name in _chain_ends(network.graph) if has_maps(network, name))
+        if not ends:
+            raise NetworkError(
+                "The layers of a convolutional network were to be measured.",
+                "It has no convolution or dense layer whose units have maps.",
+                "Name the layers to be measured (--layers), or ask of another network.",
+            )
+        return ends
     found: set[str] = set()
     for name in wanted:
         matching = [layer for layer in network.layers.names if fnmatchcase(layer, name)]
         if not matching and any(mark in name for mark in "*?["):
             raise UnknownNameError("layer", name, network.layers.names)
         found.update(matching or [network.resolve(name)])
-    return tuple(name for name in network.layers.names if name in found)
+    chosen = tuple(name for name in network.layers.names if name in found)
+    left = [name for name in found if name not in chosen or not has_maps(network, name)]
+    if left:
+        raise UsageError(
+            f"The layer '{left[0]}' was to be measured.",
+            "It has no units with maps.",
+            "`convscope layers` lists those that have.",
+        )
+    return chosen
+
+
+def has_maps(network: Network, layer: str) -> bool:
+    """Whether a layer's units have maps in y and x, or one value each; not tokens without a place."""
+    return len(network.layers[layer].shape) in (1, 3)
 
 
 def depths(graph: Graph) -> dict[str, int]:

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
+import torch.nn.functional as F
 
 from convscope.finding import Finding
 from convscope.images import Images
 from convscope.network import Network
 from convscope.network.formats import named_format
 from convscope.study import folder as on_disk
-from convscope.study.asked import examples
-from convscope.study.claims.base import TRAINED, Claim, Measured, Question
+from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Question
 from convscope.study.layers import depths
 from convscope.study.plan import carry_out, chosen_claims, plan
 from convscope.study.sprites import sprites
@@ -29,7 +28,7 @@ def _findings_before(folder: Path, manifest: dict[str, Any]) -> dict[str, Findin
     """The findings that were there, by claim: those the manifest, which is written last, knows of."""
     if not manifest["claims"]:
         return {}
-    found = (Finding.from_dict(row) for row in on_disk.read_json(folder / on_disk.FINDINGS))
+    found = on_disk.read_findings(folder)
     return {finding.claim: finding for finding in found if finding.claim in manifest["claims"]}
 
 
@@ -45,8 +44,17 @@ class _Networks:
         if which == TRAINED:
             return self.trained
         own = self.trained.to(dtype=torch.float32)
-        inputs = examples(own, self.images, N_CALIBRATION)
-        return own.fresh(self.seed, inputs).to(dtype=self.trained.dtype)
+        draw = int(which.rsplit("-", 1)[1])
+        return own.fresh(N_FRESH * self.seed + draw, self._calibration(own)).to(dtype=self.trained.dtype)
+
+    def _calibration(self, network: Network) -> torch.Tensor:
+        """A sample of the images, all of the size the network was read at: others are resized."""
+        found = []
+        for batch in self.images.limited(N_CALIBRATION, self.seed).stream(network.preprocess.prepare_one):
+            size = network.input_shape[1:]
+            right = batch.inputs.shape[2:] == size
+            found.append(batch.inputs if right else F.interpolate(batch.inputs, size=size, mode="bilinear"))
+        return torch.cat(found)
 
 
 def measure(
@@ -100,9 +108,10 @@ def _write(
     order = [claim.key for claim in chosen_claims()]
     rows = sorted(findings.values(), key=lambda found: order.index(found.claim) if found.claim in order else len(order))
     network = measured.network
+    on_disk.clear(folder, on_disk.REPORT)  # it would not show what is written now
     on_disk.write_json(folder / on_disk.LAYERS, network.layers.as_dicts())
     on_disk.write_json(folder / on_disk.FINDINGS, [found.as_dict() for found in rows])
-    there = None if describe else pq.read_table(folder / on_disk.UNITS)
+    there = None if describe else on_disk.read_table(folder / on_disk.UNITS)
     if columns:
         on_disk.write_table(folder / on_disk.UNITS, with_columns(there, columns))
     kept = quantile_curves(measured) if describe else _quantiles(folder)
@@ -115,11 +124,10 @@ def _write(
     manifest["complete"] = True
     on_disk.write_json(folder / on_disk.MANIFEST, manifest)
     on_disk.clear(folder, on_disk.SWEEPS)
-    on_disk.clear(folder, on_disk.REPORT)
 
 
 def _quantiles(folder: Path) -> Any:
-    there = pq.read_table(folder / on_disk.CURVES)
+    there = on_disk.read_table(folder / on_disk.CURVES)
     return there.filter([kind == "quantile" for kind in there["kind"].to_pylist()])
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from convscope.errors import UnknownNameError
 from convscope.network import Network
 from convscope.registry import items
-from convscope.study.claims.base import FRESH, TRAINED, Claim, Question
+from convscope.study.claim import FRESH, N_FRESH, TRAINED, Claim, Question
+from convscope.study.profiles import FEWEST_GROUPS
 from convscope.sweep.engine import OUTPUT, Gauges, Sweep, sweep
 from convscope.sweep.gauges import Distribution, Exemplars, Gauge, Moments
 
@@ -49,18 +51,19 @@ def chosen_claims(only: Sequence[str] = ()) -> tuple[Claim, ...]:
 
 def plan(question: Question, claims: Sequence[Claim], *, describe: bool) -> Plan:
     """Every gauge that a claim asks for, each once; with `describe` also those that describe every unit."""
-    found: dict[str, Gauges] = {TRAINED: {}, FRESH: {}}
+    networks = {TRAINED: TRAINED} | {f"{FRESH}-{draw}": FRESH for draw in range(N_FRESH)}
+    found: dict[str, Gauges] = {name: {} for name in networks}
     for layer in question.layers:
         n_units = question.network.layers[layer].n_units
         if describe:
             own = (Exemplars(n_units, N_EXEMPLARS), Moments(n_units), Distribution(n_units))
             found[TRAINED][layer] = {gauge.name: gauge for gauge in own}
-        for which in (TRAINED, FRESH):
+        for name, which in networks.items():
             for claim in claims:
-                _add(found[which], layer, claim.gauges(question, which, layer, n_units))
+                _add(found[name], layer, claim.gauges(question, which, layer, n_units))
     for claim in claims:
         _add(found[TRAINED], OUTPUT, claim.output_gauges(question, question.network.n_classes))
-    return Plan({which: gauges for which, gauges in found.items() if gauges})
+    return Plan({name: gauges for name, gauges in found.items() if gauges})
 
 
 def _add(found: Gauges, layer: str, gauges: Sequence[Gauge]) -> None:
@@ -68,11 +71,12 @@ def _add(found: Gauges, layer: str, gauges: Sequence[Gauge]) -> None:
         found.setdefault(layer, {}).setdefault(gauge.name, gauge)
 
 
-def affordable_groups(network: Network, layers: Sequence[str], n_classes: int) -> int:
+def affordable_groups(network: Network, layers: Sequence[str], n_classes: int, n_images: int) -> int:
     """In how many groups the images may fall whose sums by class are kept apart, for intervals; 1 where memory allows no more."""
-    n_units = sum(network.layers[layer].n_units for layer in layers)
-    per_group = 2 * 2 * 8 * max(n_units * n_classes, 1)  # two networks, two labelings, float64
-    return max(1, min(MOST_GROUPS, MOST_BYTES // per_group))
+    n_units = max(sum(network.layers[layer].n_units for layer in layers), 1)
+    most_cells = MOST_BYTES // (n_units * (1 + N_FRESH) * 3 * 8)  # of each network and labelling, in float64
+    groups = MOST_GROUPS if n_images <= most_cells else min(MOST_GROUPS, most_cells // max(n_classes, 1))
+    return groups if groups >= FEWEST_GROUPS else 1
 
 
 def carry_out(
@@ -98,9 +102,13 @@ def carry_out(
             workers=workers,
             checkpoint=folder / f"{which}.safetensors",
             signature=planned.signature(which, network, question, images, batch_size),
-            progress=lambda done, total, which=which: progress(_STAGES[which], done, total),  # type: ignore[misc]
+            progress=partial(progress, stage_of(which)),
         )
     return found
 
 
-_STAGES = {TRAINED: "images through the network", FRESH: "the same through fresh weights"}
+def stage_of(which: str) -> str:
+    """What is being done, in words for the bar."""
+    if which == TRAINED:
+        return "images through the network"
+    return f"the same through fresh weights, {int(which.removeprefix(FRESH + '-')) + 1} of {N_FRESH}"

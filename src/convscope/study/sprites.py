@@ -16,7 +16,7 @@ from PIL import Image
 from convscope.errors import ImagesError
 from convscope.images.stream import n_cores
 from convscope.network import Layers, Network
-from convscope.study.claims.base import TRAINED, Measured
+from convscope.study.claim import TRAINED, Measured
 from convscope.sweep.engine import keys_of
 
 CELL_PX, COLUMNS, MOST_ROWS = 64, 5, 24
@@ -88,7 +88,7 @@ def _patches(measured: Measured, seen_from: _Fields, index: int, places: list[Pl
     except ImagesError:
         return [np.full((CELL_PX, CELL_PX, 3), BACKGROUND, np.uint8)] * len(places)
     shown = measured.network.preprocess.pixels(inputs)[0]
-    shown = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown[..., :3]
+    shown = shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)
     layers = seen_from((shown.shape[0], shown.shape[1]))
     found = []
     for place in places:

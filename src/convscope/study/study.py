@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, overload
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from convscope.errors import InputError, UnknownNameError
+from convscope.errors import InputError, UnknownNameError, UsageError
 from convscope.finding import Finding
 from convscope.study import folder as on_disk
 from convscope.study.table import Table
@@ -89,45 +88,43 @@ class Study:
     @cached_property
     def findings(self) -> Findings:
         """Every claim with its value, its control and its verdict."""
-        return Findings([Finding.from_dict(found) for found in on_disk.read_json(self.folder / on_disk.FINDINGS)])
+        return Findings(on_disk.read_findings(self.folder))
 
     @cached_property
     def layers(self) -> list[dict[str, Any]]:
         """The table of layers, as `Layer.as_dict` gives it."""
-        return list(on_disk.read_json(self.folder / on_disk.LAYERS))
+        return on_disk.read_layers(self.folder)
 
     @cached_property
     def units(self) -> Table:
         """One row for each unit of the measured layers."""
-        return self._table(on_disk.UNITS)
+        return Table(on_disk.read_table(self.folder / on_disk.UNITS))
 
     @cached_property
     def curves(self) -> Table:
         """What depends on depth or another amount, in long form: layer, unit, kind, x, y, lo, hi, n."""
-        return self._table(on_disk.CURVES)
+        return Table(on_disk.read_table(self.folder / on_disk.CURVES))
 
     def sprite(self, layer: str) -> bytes:
         """The picture of a layer's exemplars, a WebP file. Raises UnknownNameError for a layer that was not measured."""
         files = self.manifest["sprites"]
         if layer not in files:
             raise UnknownNameError("measured layer", layer, files)
-        return (self.folder / on_disk.SPRITES / Path(files[layer]).name).read_bytes()
+        return on_disk.read_bytes(self.folder / on_disk.SPRITES / Path(files[layer]).name)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Writes the report, one HTML file that needs nothing else; by default into the study. Returns its path."""
         from convscope.study.report import report_html  # reads the page's modules, which only a report needs
 
-        path = Path(path) if path is not None else self.folder / on_disk.REPORT
+        content = report_html(self).encode()
+        path = self.folder / on_disk.REPORT if path is None else Path(path)
+        if not path.name or path.is_dir():
+            raise UsageError(f"A report was to be written to '{path}'.", "That is no file.", "Give the name of a file.")
         try:
-            on_disk.write_bytes(path, report_html(self).encode())
+            on_disk.write_bytes(path, content)
         except OSError as error:
+            found = f"{error.strerror or error}."
             raise InputError(
-                f"The report was to be written to '{path}'.", f"{error.strerror}.", "Give another file with -o."
+                f"The report was to be written to '{path}'.", found, "Give another file with -o."
             ) from error
         return path
-
-    def _table(self, name: str) -> Table:
-        try:
-            return Table(pq.read_table(self.folder / name))
-        except (OSError, pa.ArrowException) as error:
-            raise InputError(f"'{name}' of the study '{self.folder}' was to be read.", str(error)) from error

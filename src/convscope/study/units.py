@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from convscope.finding import Finding
-from convscope.study.claims.base import TRAINED, Column, Measured
+from convscope.study.claim import TRAINED, Column, Measured
 
 QUANTILES = (0.005, 0.05, 0.25, 0.5, 0.75, 0.95, 0.995)
 CURVES = pa.schema(

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from convscope.errors import UsageError
+from convscope.images import Images
 from convscope.images import images as open_images
 from convscope.network import Network
 from convscope.study import folder as on_disk
@@ -38,19 +40,48 @@ def why(
     no image can be read, UnknownNameError for a claim or layer that is not there.
     """
     folder = Path(out)
+    _check(seed, batch_size)
     shown, mismatch = labelled(open_images(images, limit=limit, seed=seed), network)
+    _check_apart(folder, shown)
     question = question_of(network, shown, layers, seed, mismatch)
     claims = chosen_claims(only)
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)
         manifest = begun(folder, asked) or begin(folder, asked, question, form)
+        _check_form(manifest, form)
         missing = [claim for claim in claims if manifest["claims"].get(claim.key) != claim.version]
         if missing or not manifest["complete"]:
             measure(folder, manifest, question, missing, batch_size, workers, progress or _silent)
+        on_disk.clear(folder, on_disk.SWEEPS)  # a process that was killed at its very end has left them
         study = Study.open(folder)
         if missing or not (folder / on_disk.REPORT).exists():
             study.report()
         return study
+
+
+def _check(seed: int, batch_size: int) -> None:
+    if seed < 0 or batch_size < 1:
+        found = f"seed {seed}, batch size {batch_size}."
+        raise UsageError("A study was asked for.", found, "Seeds count from 0, batches from 1.")
+
+
+def _check_apart(folder: Path, images: Images) -> None:
+    """Raises UsageError for a study that would lie among its images, and be taken for some of them the next time."""
+    root = getattr(images.source, "root", None)
+    if root is not None and folder.resolve().is_relative_to(Path(root).resolve()):
+        raise UsageError(
+            f"A study was to be written to '{folder}'.", "That lies in the folder of the images.", "Give one elsewhere."
+        )
+
+
+def _check_form(manifest: dict[str, Any], form: str | None) -> None:
+    there = manifest["settings"]["format"]
+    if form is not None and form != there:
+        raise UsageError(
+            f"A study was to be gone on with in {form}.",
+            f"It was begun in {there}.",
+            "Leave the format out, or give another -o.",
+        )
 
 
 def _silent(stage: str, done: int, total: int) -> None:

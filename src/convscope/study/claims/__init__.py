@@ -2,8 +2,5 @@
 
 from convscope.study.claims.accuracy import Accuracy as Accuracy
 from convscope.study.claims.alive import AliveUnits as AliveUnits
-from convscope.study.claims.base import Claim as Claim
-from convscope.study.claims.base import Measured as Measured
-from convscope.study.claims.base import Question as Question
 from convscope.study.claims.selectivity import ClassSelectivity as ClassSelectivity
 from convscope.study.claims.sharing import WeightSharing as WeightSharing

@@ -9,7 +9,7 @@ import numpy as np
 from convscope.finding import Control, Finding, judge
 from convscope.intervals import Interval, exact, none, share
 from convscope.registry import register
-from convscope.study.claims.base import TRAINED, Claim, Measured, Question
+from convscope.study.claim import TRAINED, Claim, Measured, Question
 from convscope.study.labelings import labelings
 from convscope.sweep.engine import OUTPUT
 from convscope.sweep.gauges import Gauge, Hits
@@ -43,6 +43,9 @@ class Accuracy(Claim):
         if not hits.n[0]:
             why = "Of none of the labelled images could the answer be computed."
             return self._finding(none(), (), none(), "Accuracy could not be measured.", why)
+        known = measured.images.labels[measured.images.labels >= 0]
+        one = "All images are of one class: being right cannot be told from always giving the same answer."
+        why_not = one if len(set(known.tolist())) < 2 else ""
         n = int(hits.n[0])
         found = share(int(hits.top1[0]), n)
         by_chance = _by_chance(hits.top1[1:], n)
@@ -60,7 +63,7 @@ class Accuracy(Claim):
             bars.append(_bar("top-5, shuffled labels", _by_chance(hits.top5[1:], n), control=True))
         summary = f"Right on {_percent(found)} of {n:,} labelled images; {100 * by_chance.value:.1f} % by chance.{five}"
         chart = {"panel": "bars", "title": "Share of images", "unit": "fraction", "bars": bars}
-        return self._finding(found, (chance,), found.minus(by_chance), summary, "", (chart,))
+        return self._finding(found, (chance,), found.minus(by_chance), summary, why_not, (chart,))
 
     def _finding(
         self,

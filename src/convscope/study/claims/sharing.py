@@ -1,12 +1,13 @@
-"""What does it save that all positions share their weights?  Parameters counted as they are, untied, and dense."""
+"""What does it save that all positions share their weights?  Learned numbers counted as they are, untied, and dense."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from convscope.finding import Control, Finding, judge
 from convscope.intervals import exact, none
 from convscope.registry import register
-from convscope.study.claims.base import Claim, Measured
+from convscope.study.claim import Claim, Measured
 from convscope.walks.sharing import Counts, sharing
 
 LEAST = 1.0  # beyond the 1 of a layer that shares nothing: at least half of the parameters saved
@@ -15,7 +16,7 @@ LEAST = 1.0  # beyond the 1 of a layer that shares nothing: at least half of the
 @register("claim", "weight_sharing")
 @dataclass(frozen=True)
 class WeightSharing(Claim):
-    """Learned numbers of the convolutions, untied over as they are; exact; control: the layers that share nothing."""
+    """Learned numbers of layers used at many places, untied over as they are; exact; control: layers used at one place."""
 
     key = "weight_sharing"
     statement = "Weight sharing saves parameters"
@@ -28,47 +29,47 @@ class WeightSharing(Claim):
 
     def find(self, measured: Measured) -> Finding:
         counts = sharing(measured.network.graph)
-        convs = [count for count in counts if count.is_conv]
-        shared, local, dense = _sums(convs)
-        undecidable = "" if counts else "The network has no learned layers."
-        value = exact(local / shared) if shared else exact(1.0) if counts else none()
-        others = _sums([count for count in counts if not count.is_conv])
-        control = Control(
-            "layers that share nothing",
-            "The same count for the dense layers and norms of this network: each of their numbers is used at one place only, "
-            "or already once for each unit, so nothing can be saved.",
-            exact(others[1] / others[0] if others[0] else 1.0),
+        sharing_, single = (
+            [c for c in counts if c.n_positions and (c.n_positions > 1) == many] for many in (True, False)
         )
-        beyond = value.minus(control.value)
-        all_shared, all_local, all_dense = _sums(counts)
-        summary = (
-            (
-                f"{shared:,} learned numbers in {len(convs)} convolutions do the work of {local:,} untied ones "
-                f"({_times(local, shared)}) or {dense:,} dense ones ({_times(dense, shared)}). The whole network: {all_shared:,} "
-                f"instead of {all_local:,} or {all_dense:,}."
-            )
-            if shared
-            else "No layer of this network shares weights."
+        shared, local, _ = _sums(sharing_)
+        why_not = "" if counts else "The network has no learned layers."
+        value = exact(local / shared) if shared else exact(1.0) if counts else none()
+        once = _sums(single)
+        control = Control(
+            "layers used at one place",
+            "The same count for the dense layers of this network, whose weights serve a single place.",
+            exact(once[1] / once[0] if once[0] else 1.0),
         )
         return Finding(
             claim=self.key,
             statement=self.statement,
-            quantity="learned numbers of the convolutions, each position its own, over as they are",
+            quantity="learned numbers of the layers used at many places, each place its own, over as they are",
             value=value,
             unit="ratio",
             controls=(control,),
-            beyond=beyond,
+            beyond=value.minus(control.value),
             least=LEAST,
-            verdict=judge(beyond, LEAST, undecidable=undecidable),
-            summary=summary,
+            verdict=judge(value.minus(control.value), LEAST, undecidable=why_not),
+            summary=_summary(counts, sharing_) if shared else "No layer of this network shares weights.",
             means=self.means,
             resampled="",
-            reason=undecidable,
-            evidence=(_bars(counts), _table(counts)) if shared else (),
+            reason=why_not,
+            evidence=(_bars(counts), _table(sharing_)) if shared else (),
         )
 
 
-def _sums(counts: "list[Counts] | tuple[Counts, ...]") -> tuple[int, int, int]:
+def _summary(counts: Sequence[Counts], sharing_: Sequence[Counts]) -> str:
+    shared, local, dense = _sums(sharing_)
+    all_shared, all_local, all_dense = _sums(counts)
+    return (
+        f"{shared:,} learned numbers in {len(sharing_)} layer{'s' if len(sharing_) != 1 else ''} do the work of {local:,} untied "
+        f"ones ({_times(local, shared)}) or {dense:,} dense ones ({_times(dense, shared)}). The whole network: {all_shared:,} "
+        f"instead of {all_local:,} or {all_dense:,}."
+    )
+
+
+def _sums(counts: Sequence[Counts]) -> tuple[int, int, int]:
     return sum(c.shared for c in counts), sum(c.local for c in counts), sum(c.dense for c in counts)
 
 
@@ -77,7 +78,7 @@ def _times(many: int, few: int) -> str:
     return f"{ratio:,.0f} times" if ratio >= 20 else f"{ratio:.1f} times"
 
 
-def _bars(counts: tuple[Counts, ...]) -> dict[str, Any]:
+def _bars(counts: Sequence[Counts]) -> dict[str, Any]:
     names = ("as it is, weights shared", "locally connected, each position its own", "dense, everything connected")
     sums = _sums(counts)
     bars = [
@@ -87,16 +88,15 @@ def _bars(counts: tuple[Counts, ...]) -> dict[str, Any]:
     return {"panel": "bars", "title": "Learned numbers of the whole network", "unit": "", "log": True, "bars": bars}
 
 
-def _table(counts: tuple[Counts, ...]) -> dict[str, Any]:
+def _table(counts: Sequence[Counts]) -> dict[str, Any]:
     rows = [
-        [c.layer, c.shared, c.local, c.dense, round(c.local / c.shared, 2) if c.shared else None]
+        [c.layer, c.n_positions, c.shared, c.local, c.dense, round(c.local / c.shared, 2) if c.shared else None]
         for c in counts
-        if c.is_conv
     ]
     return {
         "panel": "table",
         "title": "Layer by layer",
-        "columns": ["convolution", "shared", "locally connected", "dense", "local / shared"],
-        "align": ["left", "right", "right", "right", "right"],
+        "columns": ["layer", "places", "shared", "locally connected", "dense", "local / shared"],
+        "align": ["left", "right", "right", "right", "right", "right"],
         "rows": rows,
     }

@@ -17,7 +17,8 @@ from convscope.network import Network
 from convscope.sweep.engine import Sweep
 from convscope.sweep.gauges import Gauge
 
-TRAINED, FRESH = "trained", "fresh"  # the two networks a claim can have measured
+TRAINED, FRESH = "trained", "fresh"  # what a claim can have measured: the network, and its control
+N_FRESH = 3  # draws of fresh weights: what is said of them holds for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,11 @@ class Measured(Question):
     """What was asked, and what the sweeps found."""
 
     sweeps: dict[str, Sweep] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """The names of the sweeps with fresh weights."""
+        return tuple(which for which in self.sweeps if which.startswith(FRESH))
 
     def result(self, which: str, layer: str, gauge: str) -> Any:
         """The result of one gauge."""

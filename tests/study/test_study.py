@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from planted import planted_images, planted_network
 
@@ -144,7 +145,7 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
         ('{"schema": "convscope.study", "version": 99}', "Install a newer convscope"),
         ('{"schema": "else"}', "not that of a study"),
         ("{", "cannot be"),
-        ('{"schema": "convscope.study", "version": 1, "complete": false}', "not finished"),
+        ('{"schema": "convscope.study", "version": 1, "complete": true}', "lacks made"),
     ],
 )
 def test_a_study_that_cannot_be_opened(tmp_path: Path, manifest: str, words: str) -> None:
@@ -291,7 +292,6 @@ def test_nothing_readable_is_an_error_and_leaves_no_study(tmp_path: Path) -> Non
 
 
 def test_infinite_values_are_named_by_layer_and_image(tmp_path: Path) -> None:
-    import torch
 
     net = planted_network()
     broken = net.swap("relu2", lambda x: torch.where(x > x.flatten(1).median(), torch.inf, x.relu()))
@@ -328,3 +328,165 @@ def test_why_and_report_on_the_command_line(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as stopped:
         main(["report", str(tmp_path / "nowhere")])
     assert stopped.value.code == 3
+
+
+# -------------------------------------------------------------------------------------- stopped, damaged, out of place
+
+
+class Killed(BaseException):
+    """What stands for a kill in the same process: nothing catches it."""
+
+
+def test_stopped_before_any_write_or_removal_and_gone_on_with_it_ends_the_same(tmp_path: Path, monkeypatch) -> None:
+    net, images = planted_network(), planted_images(16)
+    moments = {"left": 0}
+
+    def stopping(function):
+        def stopped(*args, **kwargs):
+            moments["left"] -= 1
+            if moments["left"] == 0:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return stopped
+
+    for name in ("write_bytes", "clear"):
+        monkeypatch.setattr(on_disk, name, stopping(getattr(on_disk, name)))
+
+    def twice(folder: Path) -> None:
+        """A study, and one more claim for it."""
+        cs.why(net, images, folder, only=["weight_sharing"], form="float32")
+        cs.why(net, images, folder, only=["accuracy"])
+
+    twice(tmp_path / "whole")
+    n_moments, whole = -moments["left"], contents(tmp_path / "whole")
+    assert n_moments > 15
+    for moment in range(1, n_moments + 1):
+        folder = tmp_path / f"{moment}"
+        moments["left"] = moment
+        with pytest.raises(Killed):
+            twice(folder)
+        twice(folder)
+        assert contents(folder) == whole, moment
+
+
+DAMAGE = {
+    "manifest.json": ('{"schema": "convscope.study", "version": 1, "complete": true}', "[]", "null"),
+    "findings.json": ("[{}]", '{"a": 1}', "7"),
+    "layers.json": ("{}", "[1]"),
+    "units.parquet": ("x", None),
+    "curves.parquet": ("PAR1", None),
+    "sprites/000.webp": (None,),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name, parts in DAMAGE.items() for content in parts])
+def test_a_damaged_study_is_refused_in_words(tmp_path: Path, name: str, content: str | None) -> None:
+    net, images = planted_network(), planted_images(12)
+    folder = cs.why(net, images, tmp_path / "s", only=["weight_sharing"], form="float32").folder
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content)
+
+    def use() -> None:
+        study = cs.Study.open(folder)
+        assert len(study.findings) == 1
+        assert len(study.curves)
+        study.report()
+        cs.why(net, images, folder, only=["accuracy"])
+
+    with pytest.raises(InputError, match=r"cannot be|not that of a study"):
+        use()
+
+
+def test_a_disk_that_takes_no_more_is_said_and_what_is_there_stays(tmp_path: Path, monkeypatch) -> None:
+    net, images = planted_network(), planted_images(12)
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ".webp":
+            raise OSError(28, "No space left on device", str(path))
+        written(path, content)
+
+    written = on_disk.write_bytes
+    monkeypatch.setattr(on_disk, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        cs.why(net, images, tmp_path / "s", form="float32")
+    monkeypatch.undo()
+    assert len(cs.why(net, images, tmp_path / "s").findings) == 4
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="Not a directory"):
+        cs.why(net, images, tmp_path / "file" / "s")
+
+
+def test_places_that_would_do_harm_are_refused(hostile: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="folder of the images"):
+        cs.why(planted_network(), hostile, hostile / "study")
+    (tmp_path / "own" / "sweeps").mkdir(parents=True)
+    (tmp_path / "own" / "sweeps" / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="other things"):
+        cs.why(planted_network(), planted_images(8), tmp_path / "own")
+    assert (tmp_path / "own" / "sweeps" / "thesis.tex").exists()
+    study = cs.why(planted_network(), planted_images(8), tmp_path / "s", only=["weight_sharing"], form="float32")
+    for path in ("", tmp_path):
+        with pytest.raises(UsageError, match="is no file"):
+            study.report(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"layers": ["flatten"]}, "no units with maps|no layer"),
+        ({"layers": ["input"]}, "no units with maps"),
+        ({"seed": -1}, "0"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, settings: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        cs.why(planted_network(), planted_images(8), tmp_path / "s", **settings)
+
+
+def test_another_format_than_the_studys_is_refused(planted_study: cs.Study) -> None:
+    with pytest.raises(UsageError, match="It was begun in float32"):
+        cs.why(planted_network(), planted_images(), planted_study.folder, form="bfloat16")
+
+
+class Tokens(torch.nn.Module):
+    """Patches as tokens without a place, as in a vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 8, 4, stride=4)
+        self.cls, self.mix, self.head = (
+            torch.nn.Parameter(torch.zeros(1, 1, 8)),
+            torch.nn.Linear(8, 8),
+            torch.nn.Linear(8, 4),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls.expand(x.shape[0], -1, -1), tokens], 1)
+        return self.head(self.mix(tokens).relu()[:, 0])
+
+
+def test_tokens_without_a_place_are_left_out(tmp_path: Path) -> None:
+    settings = {"resize": None, "crop": (16, 24), "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    net = cs.load(Tokens().eval(), size=(16, 24), preprocess=settings)
+    study = cs.why(net, planted_images(12), tmp_path / "s", form="float32")
+    measured = study.manifest["settings"]["layers"]
+    assert "patches" in measured
+    assert all(len(net.layers[layer].shape) in (1, 3) for layer in measured)
+    tokens = next(layer.name for layer in net.layers if len(layer.shape) == 2)
+    with pytest.raises(UsageError, match="no units with maps"):
+        cs.why(net, planted_images(12), tmp_path / "t", layers=[tokens])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_images_of_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(channels, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1)
+    )
+    net = cs.load(torch.nn.Sequential(*module, torch.nn.Flatten()).eval(), size=(15, 22), n_channels=channels)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 15, 22, channels), np.uint8)
+    study = cs.why(net, cs.images(pixels), tmp_path / "s", form="float32")
+    assert len(study.findings) == 4

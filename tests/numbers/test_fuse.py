@@ -1,5 +1,7 @@
 """Is a ReLU computed with its convolution the same, to the bit, and only where nobody can see the difference?"""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -57,3 +59,46 @@ def test_values_are_the_same(net: cs.Network, dtype: torch.dtype, channels_last:
     torch.testing.assert_close(maps["relu#2"], maps["b"].relu())
     plain.sum().backward()
     assert float(tracked.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("where", ["weight", "bias", "input", "below", "norm"])
+def test_values_that_are_no_numbers_stay_so(where: str) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 5, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ).eval()
+    images = torch.randn(2, 3, 11, 14)
+    with torch.no_grad():
+        if where == "weight":
+            module[0].weight[2] = torch.nan
+        elif where == "bias":
+            module[3].bias[1] = torch.nan
+        elif where == "norm":
+            module[1].running_var[3] = -5.0
+        elif where == "input":
+            images[1, 0, 5, 5] = torch.nan
+    net = cs.load(module, size=(11, 14))
+    expected = module(images)
+    if where == "below":
+        net = net.swap("1", lambda x: torch.where(x > 1, torch.nan, x))
+        expected = module[2:](torch.where(module[0:2](images) > 1, torch.nan, module[0:2](images)))
+    assert expected.isnan().any()
+    with torch.inference_mode():
+        assert torch.equal(net(images).isnan(), expected.isnan())
+        taken = {}
+        net.watch(images, ["2", "4"], lambda name, maps: taken.update({name: maps.clone()}))
+    assert taken["4"].isnan().any()
+
+
+def test_only_numbers_are_joined() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    graph = cs.load(module, size=(9, 8)).graph
+    assert len(fuse_relu(graph)) == len(graph) - 1
+    tensors = {name: tensor * torch.nan if "weight" in name else tensor for name, tensor in graph.tensors.items()}
+    assert len(fuse_relu(replace(graph, tensors=tensors))) == len(graph)

@@ -44,7 +44,8 @@ class Plan:
         """
         first = values[self.given[0]]
         sizes = size or (first.shape[0], *first.shape[2:4])
-        program = self.plain if any(_differentiated(value) for value in values.values()) else self.quick
+        slow = any(_differentiated(value) or not _is_finite(value) for value in values.values())
+        program = self.plain if slow else self.quick
         found = program.run([values[name] for name in self.given], sizes, tap)
         return {name: found[program.slots[name]] for name in self.wanted}
 
@@ -77,6 +78,13 @@ def _differentiated(value: Any) -> bool:
     transformed = torch._C._functorch.peek_interpreter_stack() is not None
     forward_mode = torch.autograd.forward_ad._current_level >= 0
     return transformed or forward_mode or (torch.is_grad_enabled() and bool(value.requires_grad))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether these are numbers; a convolution joined with its ReLU would turn NaN into 0. On a GPU nothing is joined."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_finite(part) for part in value)
+    return value.device.type != "cpu" or not value.is_floating_point() or bool(torch.isfinite(value.sum()))
 
 
 _Hole = Callable[[list[Any], tuple[int, ...]], Any]

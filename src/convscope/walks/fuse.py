@@ -1,17 +1,64 @@
 """Can two steps be computed as one?  A convolution and the ReLU above it, in one pass over the memory; exact, without gradient.
 
 oneDNN, which computes torch's convolutions on a CPU, can apply an activation before it writes its result. torch offers that to
-its own compiler as `mkldnn._convolution_pointwise`; here it is used directly, where it is there.
+its own compiler as `mkldnn._convolution_pointwise`; here it is used directly, where it is there. Its ReLU turns NaN into 0, torch's
+own keeps it. So nothing is joined where NaN could come from: numbers of the network that are not finite, or operations that
+can make NaN of finite values; a pass over images that are not finite uses the plain steps (see `Plan`).
 """
 
 from collections.abc import Collection
 from dataclasses import replace
+from operator import getitem
 
 import torch
 
-from convscope.graph.graph import Graph, Param, Ref, Step
+from convscope.graph.graph import INPUT, Graph, Param, Ref, Step
 
 _PRECISIONS = (torch.float32, torch.bfloat16)
+# Operations that make no NaN of finite values, short of overflow.
+_SOUND = frozenset(
+    {
+        "conv2d",
+        "linear",
+        "addmm",
+        "batch_norm",
+        "relu",
+        "relu6",
+        "hardtanh",
+        "leaky_relu",
+        "prelu",
+        "elu",
+        "silu",
+        "gelu",
+    }
+    | {
+        "hardswish",
+        "hardsigmoid",
+        "sigmoid",
+        "tanh",
+        "max_pool2d",
+        "avg_pool2d",
+        "adaptive_avg_pool2d",
+        "mean",
+        "add",
+        "sub",
+    }
+    | {
+        "mul",
+        "cat",
+        "reshape",
+        "flatten",
+        "permute",
+        "transpose",
+        "slice",
+        "select",
+        "getitem",
+        "chunk",
+        "split",
+        "pad",
+    }
+    | {"unsqueeze", "squeeze", "expand", "clone", "upsample_nearest2d", "upsample_bilinear2d", "pixel_shuffle"}
+)
 
 
 def fuse_relu(graph: Graph, keep: Collection[str] = ()) -> Graph:
@@ -23,9 +70,10 @@ def fuse_relu(graph: Graph, keep: Collection[str] = ()) -> Graph:
         return graph
     merged: dict[str, Step] = {}
     gone: set[str] = set()
+    sound = _sound(graph)
     for step in graph.steps:
         below = _fusible(graph, step, keep)
-        if below is not None:
+        if below is not None and below.name in sound:
             args = tuple(below.argument(i, name, default) for i, (name, default) in enumerate(_ARGUMENTS))
             merged[step.name] = replace(
                 below, name=step.name, function=conv_relu, args=args, kwargs={}, layout=step.layout
@@ -43,6 +91,17 @@ _ARGUMENTS = (
     ("dilation", [1, 1]),
     ("groups", 1),
 )
+
+
+def _sound(graph: Graph) -> set[str]:
+    """The steps whose values are numbers wherever the images are."""
+    finite = {name for name, tensor in graph.tensors.items() if bool(torch.isfinite(tensor).all())}
+    found = {INPUT}
+    for step in graph.steps:
+        own = isinstance(step.function, torch._ops.OpOverload) or step.function is getitem
+        if own and step.op in _SOUND and finite.issuperset(step.params) and found.issuperset(step.inputs):
+            found.add(step.name)
+    return found
 
 
 def _available() -> bool:

@@ -197,15 +197,21 @@ def _take_in(network: Network, batch: Batch, keys: np.ndarray, found: Sweep, cre
                 found.batch_size = min(found.batch_size, len(part) // 2)
                 waiting.append(part)
     done.sort(key=lambda part: part.span.start)
-    for layer in done[0].responses if done else ():
-        whole = joined([part.responses[layer] for part in done])
-        for gauge in found.gauges[layer].values():
-            if not gauge.reads_maps and len(whole):
-                gauge.update(whole)
+    feed = partial(_feed, done, found.gauges)
+    layers = list(done[0].responses) if done else []
+    list(crew.map(feed, layers) if crew else map(feed, layers))
     found.not_finite.extend(named for part in done for named in part.not_finite)
     found.skipped.extend(batch.skipped)
     found.n_images += len(batch)
     found.stop = batch.stop
+
+
+def _feed(done: list[_Part], gauges: Gauges, layer: str) -> None:
+    """Shows the gauges of a layer what is left of its answers to a whole batch."""
+    whole = joined([part.responses[layer] for part in done])
+    for gauge in gauges[layer].values():
+        if not gauge.reads_maps and len(whole):
+            gauge.update(whole)
 
 
 def _answer(
@@ -218,7 +224,7 @@ def _answer(
     def see(step: str, maps: torch.Tensor) -> None:
         layer = names.get(step, step)
         response = Response(layer, maps, keys[part.span])
-        finite = np.isfinite(response.means).all(axis=1)
+        finite = response.finite
         if not finite.all():
             part.not_finite.extend((layer, ids[i]) for i in np.flatnonzero(~finite))
             response = response.only(finite)
@@ -228,8 +234,11 @@ def _answer(
                 with locks[layer]:
                     gauge.update(response)
                 part.seen.add((layer, name))
-        if not all(gauge.reads_maps for gauge in here.values()):
-            part.responses[layer] = response.without_maps()
+        rest = [gauge for gauge in here.values() if not gauge.reads_maps]
+        if rest:
+            looks = [look for gauge in rest if (look := gauge.looks_at(response)) is not None]
+            anywhere = np.zeros((len(response), response.n_units), bool)
+            part.responses[layer] = response.without_maps(np.logical_or.reduce([anywhere, *looks]))
 
     with torch.inference_mode():
         see(OUTPUT, network.watch(batch.inputs[part.span], list(names), see))

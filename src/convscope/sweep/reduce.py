@@ -13,7 +13,7 @@ import torch
 from convscope.network import Network
 
 BLOCK = 1 << 20  # values that are reduced together
-LARGEST_MAPS = 5 << 20  # values of the largest maps of the images that are computed together, 20 MiB in float32
+LARGEST_MAPS = 20 << 20  # bytes of the largest maps of the images that are computed together
 FEWEST_AT_ONCE = 4  # images; dense layers read their weights anew each time
 LONG = 4096  # positions beyond which squares are added line by line
 
@@ -31,7 +31,7 @@ class Reduced:
 def reduced(maps: torch.Tensor) -> Reduced:
     """The reductions of maps `batch unit y x`, or `batch unit`, of any precision and memory format."""
     if maps.dim() == 2:
-        values = maps.float()
+        values = maps.float().clone()  # the maps' own memory may be used again
         return Reduced(values, values, values.square())
     n_images = max(1, BLOCK // max(1, maps[0].numel())) if len(maps) else 1
     last = not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last)
@@ -76,7 +76,7 @@ def images_at_once(network: Network, batch_size: int, n_threads: int = 1) -> int
     if network.device.type != "cpu":
         return batch_size
     largest = max((_n_values(step.shape) for step in network.graph), default=1)
-    few = max(FEWEST_AT_ONCE, LARGEST_MAPS // max(largest, 1))
+    few = max(FEWEST_AT_ONCE, LARGEST_MAPS // (max(largest, 1) * network.dtype.itemsize))
     return min(-(-batch_size // n_threads), 1 << (few.bit_length() - 1))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ class Response:
     layer: str
     maps: torch.Tensor  # batch unit y x, or batch unit
     keys: np.ndarray  # int64, the place of each image in the order of ids; unique in the collection
+    places: np.ndarray | None = (
+        None  # int64 batch unit: where the first peak is, in reading order, if the maps are gone
+    )
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -55,17 +58,27 @@ class Response:
         Which positions follows from the image alone, so that any batch gives the same.
         """
         if self.maps.dim() != 4:
-            return self.maps.float()[:, None, :]
+            return self._reduced.peaks[:, None, :]
         n = self.size[0] * self.size[1]
         if n <= N_SAMPLED:
             return self.maps.flatten(2).transpose(1, 2).float()
-        positions = torch.from_numpy(sampled_positions(self.keys, n)).to(self.maps.device)
+        positions = torch.from_numpy(_positions(self.keys.tobytes(), n)).to(self.maps.device)
         images = torch.arange(len(self), device=self.maps.device)[:, None]
-        y, x = positions // self.size[1], positions % self.size[1]
-        return self.maps.permute(0, 2, 3, 1)[images, y, x].float()
+        return self.maps.flatten(2)[images, :, positions].float()
+
+    @cached_property
+    def finite(self) -> np.ndarray:
+        """In which images every value is finite, truth values."""
+        sums = self._reduced.sums
+        if bool(sums.sum().isfinite()):  # then all are, and one question is enough
+            return np.ones(len(self), bool)
+        return sums.isfinite().all(1).cpu().numpy()
 
     def first_peak(self, images: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(y, x) of the largest value of these units in these images; of the first one in reading order, if there are several."""
+        if self.places is not None:
+            flat = self.places[images, units]
+            return flat // self.size[1], flat % self.size[1]
         if self.maps.dim() != 4:
             return np.zeros(len(images), np.int64), np.zeros(len(images), np.int64)
         image, unit = torch.from_numpy(images), torch.from_numpy(units)
@@ -86,9 +99,17 @@ class Response:
         """The answer to some of the images (a truth value for each)."""
         return Response(self.layer, self.maps[torch.from_numpy(kept)], self.keys[kept])
 
-    def without_maps(self) -> "Response":
-        """The same, reduced: what is left may be kept when the memory of the maps is used again."""
-        return joined([self])
+    def without_maps(self, looked_at: np.ndarray) -> "Response":
+        """The same, reduced: what is left may be kept when the memory of the maps is used again.
+
+        `looked_at` (truth values, `batch unit`) says which peaks somebody may ask the place of.
+        """
+        places = np.zeros(looked_at.shape, np.int64)
+        if looked_at.any():
+            images, units = np.nonzero(looked_at)
+            y, x = self.first_peak(images, units)
+            places[images, units] = y * self.size[1] + x
+        return _filled(self.layer, self.maps, self.keys, places, self._reduced, self.sample)
 
     @cached_property
     def _reduced(self) -> Reduced:
@@ -96,13 +117,28 @@ class Response:
 
 
 def joined(parts: Sequence[Response]) -> Response:
-    """One layer's answers to several sets of images as one, without maps."""
-    keys = np.concatenate([part.keys for part in parts])
-    whole = Response(parts[0].layer, parts[0].maps.new_empty((0, *parts[0].maps.shape[1:])), keys)
-    for name in ("peaks", "means", "mean_squares"):
-        whole.__dict__[name] = np.concatenate([getattr(part, name) for part in parts])  # as if computed and kept
-    whole.__dict__["sample"] = torch.cat([part.sample for part in parts])
-    return whole
+    """One layer's answers to several sets of images as one; all of them without maps."""
+    if len(parts) == 1:
+        return parts[0]
+    keys, places = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "places"))
+    sums = [part._reduced for part in parts]
+    whole = Reduced(*(torch.cat([getattr(each, name) for each in sums]) for name in ("peaks", "sums", "squares")))
+    return _filled(parts[0].layer, parts[0].maps, keys, places, whole, torch.cat([part.sample for part in parts]))
+
+
+def _filled(
+    layer: str, maps: torch.Tensor, keys: np.ndarray, places: np.ndarray, sums: Reduced, sample: torch.Tensor
+) -> Response:
+    """A response whose reductions are put in where they would be kept once computed; its maps are those of no image."""
+    filled = Response(layer, maps.new_empty((0, *maps.shape[1:])), keys, places)
+    filled.__dict__.update(_reduced=sums, sample=sample)
+    return filled
+
+
+@lru_cache(maxsize=256)
+def _positions(keys: bytes, n: int) -> np.ndarray:
+    """The same for every layer of one size."""
+    return sampled_positions(np.frombuffer(keys, np.int64), n)
 
 
 def _first(maps: torch.Tensor, image: torch.Tensor, unit: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,12 @@ class Gauge(ABC):
     """
 
     name: ClassVar[str]
-    reads_maps: ClassVar[bool] = True  # False: peaks, means, mean squares and samples are enough, and come once a batch
+    # False: peaks, means, mean squares, samples, and places of the peaks it looks at are enough, and come once a batch.
+    reads_maps: ClassVar[bool] = True
+
+    def looks_at(self, response: Response) -> np.ndarray | None:
+        """Of which peaks the place may be asked for in `update`, truth values `batch unit`; None for none."""
+        return None
 
     @abstractmethod
     def update(self, response: Response) -> None:

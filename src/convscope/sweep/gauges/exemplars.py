@@ -29,6 +29,7 @@ class Exemplars(Gauge):
     """The k highest peaks of each unit: value, image, position. Equal peaks are ordered by the images' ids."""
 
     name = "exemplars"
+    reads_maps = False
     n_units: int
     k: int = 9
     values: np.ndarray = field(init=False)  # float32 unit rank, highest first
@@ -39,10 +40,14 @@ class Exemplars(Gauge):
     def __post_init__(self) -> None:
         self.values, self.keys, self.y, self.x = _places(self.n_units, self.k)
 
-    def update(self, response: Response) -> None:
+    def looks_at(self, response: Response) -> np.ndarray:
         peaks, keys = response.peaks, response.keys[:, None]
         last, last_key = self.values[:, -1], self.keys[:, -1]
-        images, units = np.nonzero((peaks > last) | ((peaks == last) & (keys < last_key)))
+        return (peaks > last) | ((peaks == last) & (keys < last_key))
+
+    def update(self, response: Response) -> None:
+        peaks = response.peaks
+        images, units = np.nonzero(self.looks_at(response))
         if not len(images):
             return
         y, x = response.first_peak(images, units)

@@ -581,3 +581,49 @@ def test_images_of_several_sizes_go_on_from_whole_spans_only(tmp_path) -> None:
         found = sweep(net, images, all_gauges(net, labelings), batch_size=4, checkpoint=path)
         assert found.n_images == 12
         assert same_bytes(found, whole)
+
+
+def test_where_units_saturate_the_peak_that_more_neurons_reach_comes_first() -> None:
+    generator = torch.Generator().manual_seed(4)
+    maps = (torch.randn(N, 3, *SIZE, generator=generator) * 3 + 3).clamp(0, 6)
+    maps[:, 2] = 0
+    wanted = {}
+    for unit in range(3):
+        reach = [(float(m.max()), int((m == m.max()).sum()) if m.max() > 0 else 0) for m in maps[:, unit]]
+        wanted[unit] = sorted(range(N), key=lambda i, reach=reach: (-reach[i][0], -reach[i][1], i))[:5]
+    for parts in SPLITS.values():
+        gauge, other = Exemplars(3, 5, saturates=True), Exemplars(3, 5, saturates=True)
+        for i, part in enumerate(parts):
+            (gauge if i % 2 else other).update(Response("layer", maps[part], part.astype(np.int64)))
+        gauge.merge(other)
+        assert gauge.result().keys[:2].tolist() == [wanted[0], wanted[1]]
+    assert wanted[0] != sorted(wanted[0]), "ids alone would give another order"
+    last = maps.contiguous(memory_format=torch.channels_last)
+    whole = Exemplars(3, 5, saturates=True)
+    response = Response("layer", last, np.arange(N))
+    whole.update(response.without_maps(whole.looks_at(response), extents=True))
+    assert whole.result().keys[:2].tolist() == [wanted[0], wanted[1]]
+
+
+def test_a_unit_that_answers_strongly_and_seldom_is_not_dead() -> None:
+    maps = torch.rand(400, 5, 16, 16, generator=torch.Generator().manual_seed(0))
+    maps[:, 1] = 0
+    maps[7, 1, 3, 4] = 0.02  # once, in one neuron: its deviation is below a thousandth of the others'
+    maps[:, 2] = 0.5
+    maps[:, 3] = 1e-5 * maps[:, 0]
+    gauge = Moments(5)
+    gauge.update(Response("layer", maps, np.arange(400)))
+    found = gauge.result()
+    assert found.std[1] < 1e-3 * np.median(found.std[found.std > 0])
+    assert found.dead.tolist() == [False, False, True, True, False]
+
+
+def test_what_comes_after_infinity_is_left_out_too(swept) -> None:
+    net, images, labelings = swept
+    inputs = net.preprocess([images[i] for i in range(23)])
+    limit = float(net.run(inputs, ["relu1"])["relu1"].flatten(1).amax(1).median())
+    broken = net.swap("relu1", lambda x: torch.where(x > limit, torch.inf, x.relu()))
+    found = sweep(broken, images, all_gauges(broken, labelings), batch_size=5)
+    counts = {layer: found.gauges[layer]["moments"].result().n_images for layer in ("conv1", "relu1", "relu2", "fc")}
+    assert counts["conv1"] == 23
+    assert counts["relu1"] == counts["relu2"] == counts["fc"] < 23

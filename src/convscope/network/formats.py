@@ -1,7 +1,7 @@
 """In which precision and memory format does this network run fastest here?  Found by trying, on the processor at hand."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,7 @@ from convscope.errors import UnknownNameError
 from convscope.network.network import Network
 
 _NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "float16"}
-
-
+Work = Callable[[Network, torch.Tensor], object]
 LAST = "channels_last"
 OTHER_LAYOUT, OTHER_PRECISION = 1.05, 1.5  # how much faster another form has to be to be taken
 MOST_DIFFERENCE = 0.02  # of the largest logit, that a lower precision may change
@@ -59,11 +58,14 @@ def fastest(
     *,
     dtypes: Sequence[torch.dtype] = (torch.float32, torch.bfloat16),
     n_rounds: int = 3,
+    work: Work | None = None,
 ) -> tuple[Network, tuple[Trial, ...]]:
     """The network in the fastest of these precisions, channels first or last, and what was tried, fastest first.
 
-    Each is timed on `inputs` in turn, `n_rounds` times, and its best round counts. float32 in the usual format is always tried.
+    Each is timed on `inputs` in turn, `n_rounds` times, and its best round counts: a pass, or the `work` that is to be done
+    with the network. float32 in the usual format is always tried.
     """
+    work = work or Network.__call__
     forms = [(torch.float32, False), *((dtype, last) for dtype in dtypes for last in (False, True))]
     nets = {form: network.to(dtype=form[0], channels_last=form[1]) for form in dict.fromkeys(forms)}
     with torch.no_grad():
@@ -72,7 +74,7 @@ def fastest(
         for _ in range(n_rounds):
             for form, net in nets.items():
                 start = time.perf_counter()
-                net(inputs)
+                work(net, inputs)
                 seconds[form] = min(seconds[form], time.perf_counter() - start)
     exact = logits[torch.float32, False]
     scale = float(exact.abs().max()) or 1.0
@@ -83,14 +85,16 @@ def fastest(
     return nets[trials[0].dtype, trials[0].channels_last], tuple(trials)
 
 
-def choose_format(network: Network, inputs: torch.Tensor) -> tuple[Network, tuple[Trial, ...]]:
+def choose_format(
+    network: Network, inputs: torch.Tensor, work: Work | None = None
+) -> tuple[Network, tuple[Trial, ...]]:
     """The form to measure in: float32, channels first, unless another is clearly faster and says the same.
 
     Another order of memory has to be 5 % faster; a lower precision half as fast again as the best of float32, and its logits
     within 2 % of the largest. What was tried comes with it, fastest first. `inputs` should be as many images as are computed
     together. A choice by timing can come out otherwise the next time: who needs the same bytes again keeps its name.
     """
-    _, trials = fastest(network, inputs)
+    _, trials = fastest(network, inputs, work=work)
     taken = worth_taking(trials)
     return network.to(dtype=taken.dtype, channels_last=taken.channels_last), trials
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from convscope.study import folder as on_disk
 from convscope.study.claim import Question
 from convscope.study.layers import chosen_layers
 from convscope.study.plan import affordable_groups
+from convscope.sweep.engine import try_out
 
-N_TRIED = 16  # images on which precisions and formats are tried
+N_TRIED = 32  # images on which precisions and formats are tried
 
 
 def labelled(images: Images, network: Network) -> tuple[Images, str]:
@@ -128,7 +130,7 @@ def begin(folder: Path, asked: dict[str, Any], question: Question, form: str | N
     """A new manifest: what is asked, and in which precision and format it will be computed, from here to the end."""
     if form is None:
         inputs = examples(question.network, question.images, N_TRIED)
-        placed, trials = choose_format(question.network, inputs)
+        placed, trials = choose_format(question.network, inputs, partial(try_out, layers=question.layers))
         tried = [f"{t.name}: {t.images_per_s:.1f} images/s, logits within {t.logit_difference:.1e}" for t in trials]
     else:
         placed, tried = named_format(question.network, form), []

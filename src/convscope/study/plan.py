@@ -15,6 +15,9 @@ from convscope.sweep.engine import OUTPUT, Gauges, Sweep, sweep
 from convscope.sweep.gauges import Distribution, Exemplars, Gauge, Moments
 
 N_EXEMPLARS = 9
+SATURATING = frozenset(
+    {"relu6", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softmax", "softsign"}
+)  # they have an end
 MOST_BYTES = 512 * 2**20  # for sums by class, which are the largest
 MOST_GROUPS = 16
 
@@ -56,7 +59,8 @@ def plan(question: Question, claims: Sequence[Claim], *, describe: bool) -> Plan
     for layer in question.layers:
         n_units = question.network.layers[layer].n_units
         if describe:
-            own = (Exemplars(n_units, N_EXEMPLARS), Moments(n_units), Distribution(n_units))
+            saturates = question.network.layers[layer].op in SATURATING
+            own = (Exemplars(n_units, N_EXEMPLARS, saturates), Moments(n_units), Distribution(n_units))
             found[TRAINED][layer] = {gauge.name: gauge for gauge in own}
         for name, which in networks.items():
             for claim in claims:

@@ -32,7 +32,10 @@ def save_checkpoint(path: Path, found: "Sweep", signature: str) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
-    save_file(arrays, beside, metadata={"signature": signature, "facts": json.dumps(facts)})
+    try:
+        save_file(arrays, beside, metadata={"signature": signature, "facts": json.dumps(facts)})
+    except SafetensorError as error:  # a full disk, in other words
+        raise OSError(f"a checkpoint could not be written: {error}") from error
     with beside.open("rb") as written:
         os.fsync(written.fileno())
     beside.replace(path)

@@ -16,7 +16,7 @@ from convscope.errors import UsageError
 from convscope.images import Batch, Images, Skip
 from convscope.network import Network
 from convscope.sweep.checkpoint import load_checkpoint, save_checkpoint
-from convscope.sweep.gauges import Gauge
+from convscope.sweep.gauges import Coactivation, Distribution, Exemplars, Gauge, Moments
 from convscope.sweep.reduce import images_at_once
 from convscope.sweep.response import Response, joined
 
@@ -35,7 +35,7 @@ class Sweep:
     n_images: int = 0
     stop: int = 0  # all images before this place are done
     skipped: list[Skip] = field(default_factory=list)  # could not be read
-    # layer, id: NaN or infinite there, and left out there
+    # layer, id: NaN or infinite there
     not_finite: list[tuple[str, str]] = field(default_factory=list)
     batch_size: int = 32  # of what is computed at once: less than was asked for, where caches or memory do not suffice
 
@@ -60,7 +60,8 @@ def sweep(
 
     `gauges` holds those of each layer, and under "output" those of the logits. With `checkpoint`, the state is saved there now
     and then, and on Ctrl-C between two batches; a later call with the same `signature` and batch size goes on from it, to the
-    same bytes. Images for which a layer or the logits are not finite are named in `not_finite`. Out of memory halves what is
+    same bytes. Images for which a layer or the logits are not finite are named in `not_finite`, and left out there and in what
+    is computed after it. Out of memory halves what is
     computed at once, from there on. Raises UnknownNameError for a layer the network does not have.
     """
     layers = [network.resolve(layer) for layer in gauges if layer != OUTPUT]
@@ -91,6 +92,16 @@ def sweep(
         batches.close()
     saving.now(found)
     return found
+
+
+def try_out(network: Network, inputs: torch.Tensor, layers: Sequence[str]) -> None:
+    """One batch, swept as images are, and forgotten: what the time a sweep takes can be told from."""
+    places = tuple(range(len(inputs)))
+    batch = Batch(tuple(map(str, places)), places, inputs, torch.full((len(inputs),), -1), (), len(inputs))
+    gauges = gauges_for(network, layers, lambda n: [Exemplars(n), Moments(n), Distribution(n), Coactivation(n)])
+    found = Sweep(gauges, batch_size=images_at_once(network, len(inputs), torch.get_num_threads()))
+    with _crew(network) as crew:
+        _take_in(network, batch, np.arange(len(inputs)), found, crew)
 
 
 class _Saving:
@@ -220,6 +231,7 @@ def _answer(
     """One pass over part of a batch: shows every layer's maps to the gauges that read them, and keeps the rest, reduced."""
     names = {network.resolve(layer): layer for layer in gauges if layer != OUTPUT}
     ids = batch.ids[part.span]
+    sound = np.ones(len(part), bool)  # images that were finite so far: what comes after NaN is no answer to the image
 
     def see(step: str, maps: torch.Tensor) -> None:
         layer = names.get(step, step)
@@ -227,7 +239,9 @@ def _answer(
         finite = response.finite
         if not finite.all():
             part.not_finite.extend((layer, ids[i]) for i in np.flatnonzero(~finite))
-            response = response.only(finite)
+            sound[:] &= finite
+        if not sound.all():
+            response = response.only(sound.copy())
         here = gauges.get(layer, {})
         for name, gauge in here.items():
             if gauge.reads_maps and (layer, name) not in part.seen and len(response):
@@ -238,7 +252,8 @@ def _answer(
         if rest:
             looks = [look for gauge in rest if (look := gauge.looks_at(response)) is not None]
             anywhere = np.zeros((len(response), response.n_units), bool)
-            part.responses[layer] = response.without_maps(np.logical_or.reduce([anywhere, *looks]))
+            extents = any(gauge.needs_extents for gauge in rest)
+            part.responses[layer] = response.without_maps(np.logical_or.reduce([anywhere, *looks]), extents=extents)
 
     with torch.inference_mode():
         see(OUTPUT, network.watch(batch.inputs[part.span], list(names), see))

@@ -20,9 +20,9 @@ class Response:
     layer: str
     maps: torch.Tensor  # batch unit y x, or batch unit
     keys: np.ndarray  # int64, the place of each image in the order of ids; unique in the collection
-    places: np.ndarray | None = (
-        None  # int64 batch unit: where the first peak is, in reading order, if the maps are gone
-    )
+    # int64 batch unit, if the maps are gone: where the first peak is in reading order, and how many neurons reach it
+    places: np.ndarray | None = None
+    extents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -95,21 +95,33 @@ class Response:
                 place[several.cpu().numpy()] = exact
         return found
 
+    def extent(self, images: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """How many neurons of these units reach their peak in these images, int64: many, where an activation saturates."""
+        if self.extents is not None:
+            return self.extents[images, units]
+        if self.maps.dim() != 4:
+            return np.ones(len(images), np.int64)
+        chosen = self.maps[torch.from_numpy(images), torch.from_numpy(units)].flatten(1)
+        return (chosen == chosen.amax(1, keepdim=True)).sum(1).cpu().numpy()
+
     def only(self, kept: np.ndarray) -> "Response":
         """The answer to some of the images (a truth value for each)."""
         return Response(self.layer, self.maps[torch.from_numpy(kept)], self.keys[kept])
 
-    def without_maps(self, looked_at: np.ndarray) -> "Response":
+    def without_maps(self, looked_at: np.ndarray, *, extents: bool = False) -> "Response":
         """The same, reduced: what is left may be kept when the memory of the maps is used again.
 
-        `looked_at` (truth values, `batch unit`) says which peaks somebody may ask the place of.
+        `looked_at` (truth values, `batch unit`) says which peaks somebody may ask the place of, and their `extents`.
         """
-        places = np.zeros(looked_at.shape, np.int64)
+        places, reached = np.zeros(looked_at.shape, np.int64), np.zeros(looked_at.shape, np.int64)
         if looked_at.any():
             images, units = np.nonzero(looked_at)
             y, x = self.first_peak(images, units)
             places[images, units] = y * self.size[1] + x
-        return _filled(self.layer, self.maps, self.keys, places, self._reduced, self.sample)
+            if extents:
+                reached[images, units] = self.extent(images, units)
+        empty = Response(self.layer, self.maps.new_empty((0, *self.maps.shape[1:])), self.keys, places, reached)
+        return _filled(empty, self._reduced, self.sample)
 
     @cached_property
     def _reduced(self) -> Reduced:
@@ -120,19 +132,17 @@ def joined(parts: Sequence[Response]) -> Response:
     """One layer's answers to several sets of images as one; all of them without maps."""
     if len(parts) == 1:
         return parts[0]
-    keys, places = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "places"))
+    kept = (np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "places", "extents"))
     sums = [part._reduced for part in parts]
     whole = Reduced(*(torch.cat([getattr(each, name) for each in sums]) for name in ("peaks", "sums", "squares")))
-    return _filled(parts[0].layer, parts[0].maps, keys, places, whole, torch.cat([part.sample for part in parts]))
+    empty = Response(parts[0].layer, parts[0].maps, *kept)
+    return _filled(empty, whole, torch.cat([part.sample for part in parts]))
 
 
-def _filled(
-    layer: str, maps: torch.Tensor, keys: np.ndarray, places: np.ndarray, sums: Reduced, sample: torch.Tensor
-) -> Response:
-    """A response whose reductions are put in where they would be kept once computed; its maps are those of no image."""
-    filled = Response(layer, maps.new_empty((0, *maps.shape[1:])), keys, places)
-    filled.__dict__.update(_reduced=sums, sample=sample)
-    return filled
+def _filled(empty: Response, sums: Reduced, sample: torch.Tensor) -> Response:
+    """A response without maps, its reductions put in where they would be kept once computed."""
+    empty.__dict__.update(_reduced=sums, sample=sample)
+    return empty
 
 
 @lru_cache(maxsize=256)

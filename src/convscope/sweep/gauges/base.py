@@ -20,6 +20,11 @@ class Gauge(ABC):
     # False: peaks, means, mean squares, samples, and places of the peaks it looks at are enough, and come once a batch.
     reads_maps: ClassVar[bool] = True
 
+    @property
+    def needs_extents(self) -> bool:
+        """Whether `update` also asks how many neurons reach the peaks it looks at."""
+        return False
+
     def looks_at(self, response: Response) -> np.ndarray | None:
         """Of which peaks the place may be asked for in `update`, truth values `batch unit`; None for none."""
         return None

@@ -24,17 +24,21 @@ class UnitMoments:
     on_frac: np.ndarray  # float64, share of images in which the unit is above zero somewhere
     n_on: np.ndarray  # int64, the number of these images
     constant: np.ndarray  # bool: never differed from one value, as far as float32 sums can tell
+    peak_range: np.ndarray  # float32: highest peak less lowest peak of an image
 
     @property
     def dead(self) -> np.ndarray:
-        """Units that no image moves, `unit`: constant, or with a deviation of at most 1e-3 of the median of those that move.
+        """Units that no image moves, `unit`: constant, or hardly moving beside the others of the layer.
 
-        Silence alone would not do: a smooth activation (SiLU, GELU) is never exactly zero, and a unit whose batch norm lost its
-        scale in training still trembles around its shift.
+        That is a standard deviation of at most 1e-3 of the median of those that move, and peaks that differ by at most ten times
+        that, so that a unit which answers strongly to few images is not dead. Silence alone would not do: a smooth activation
+        (SiLU, GELU) is never exactly zero, and a unit whose batch norm lost its scale in training still trembles around its
+        shift.
         """
         moving = self.std > 0
         typical = np.median(self.std[moving]) if moving.any() else 0.0
-        return self.constant | (self.std <= DEAD_FRAC * typical)
+        still = (self.std <= DEAD_FRAC * typical) & (self.peak_range <= 10 * DEAD_FRAC * typical)
+        return self.constant | still
 
 
 @register("gauge", "moments")
@@ -81,4 +85,6 @@ class Moments(Gauge):
         same_peak = self.highest == self.lowest_peak
         constant = same_peak & (variance <= ROUNDING * square)
         std = np.where(constant, 0.0, np.sqrt(variance))
-        return UnitMoments(n, mean, std, self.highest.copy(), self.n_on / max(n, 1), self.n_on.copy(), constant)
+        peak_range = np.where(n > 0, self.highest - self.lowest_peak, 0)
+        on_frac, n_on = self.n_on / max(n, 1), self.n_on.copy()
+        return UnitMoments(n, mean, std, self.highest.copy(), on_frac, n_on, constant, peak_range)

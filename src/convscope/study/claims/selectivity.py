@@ -114,7 +114,11 @@ class ClassSelectivity(Claim):
         evidence: tuple[dict[str, Any], ...] = (),
     ) -> Finding:
         verdict = judge(beyond, LEAST, conditions=(value,), undecidable=why_not)
-        few = "The intervals are too wide to tell; give more images of each class." if verdict == "undecided" else ""
+        few = (
+            f"The interval of what decides holds {LEAST:g}: more images of each class may narrow it."
+            if verdict == "undecided"
+            else ""
+        )
         drawn = "groups of images, and units within layers" if draws_images(measured) else "units within layers"
         return Finding(
             claim=self.key,

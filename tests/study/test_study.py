@@ -16,7 +16,9 @@ from planted import planted_images, planted_network
 
 import convscope as cs
 from convscope.cli import main
+from convscope.cli.why import CLAIMS
 from convscope.errors import InputError, UnknownNameError, UsageError
+from convscope.registry import items
 from convscope.study import folder as on_disk
 from convscope.sweep import engine
 
@@ -304,6 +306,10 @@ def test_infinite_values_are_named_by_layer_and_image(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ command line
+
+
+def test_help_names_every_claim() -> None:
+    assert set(CLAIMS) == set(items("claim"))
 
 
 def test_why_and_report_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,9 +58,7 @@ def _exemplars(study: "Study", layer: str, units: list[dict[str, Any]]) -> dict[
     return {
         "layer": layer,
         "n_units": len(units),
-        "shown": "every unit"
-        if len(shown) == len(units)
-        else f"{len(shown)} of {len(units)} units, one in {step:.3g} by number",
+        "shown": "all" if len(shown) == len(units) else f"{len(shown)} of them, one in {step:.0f} by number",
         "sprite": "data:image/webp;base64," + base64.b64encode(study.sprite(layer)).decode(),
         "cell_px": CELL_PX,
         "columns": COLUMNS,

@@ -38,7 +38,9 @@ class WeightSharing(Claim):
         once = _sums(single)
         control = Control(
             "layers used at one place",
-            "The same count for the dense layers of this network, whose weights serve a single place.",
+            "The same count for the dense layers of this network, whose weights serve a single place."
+            if single
+            else "This network has no such layer; where a weight serves one place, nothing is saved: 1 by definition.",
             exact(once[1] / once[0] if once[0] else 1.0),
         )
         return Finding(

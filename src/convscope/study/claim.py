@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from convscope.finding import Finding
+from convscope.finding import Control, Finding, Verdict, judge
 from convscope.images import Images
+from convscope.intervals import Interval, none
 from convscope.network import Network
 from convscope.sweep.engine import Sweep
 from convscope.sweep.gauges import Gauge
 
 TRAINED, FRESH = "trained", "fresh"  # what a claim can have measured: the network, and its control
+NONE = none()
 N_FRESH = 3  # draws of fresh weights: what is said of them holds for each
 
 
@@ -66,6 +68,9 @@ class Claim(ABC):
 
     key: ClassVar[str]  # its name on the command line and in files
     statement: ClassVar[str]  # in the wording that evidence allows
+    quantity: ClassVar[str]  # what the value is, in words
+    unit: ClassVar[str]  # of the value, as in Finding
+    least: ClassVar[float]  # the smallest difference from the control that matters
     means: ClassVar[str]  # one paragraph: what the finding means, and what it does not
     version: ClassVar[int] = 1  # counts changes of the measurement: an older finding is measured again
 
@@ -80,6 +85,42 @@ class Claim(ABC):
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
         """What is said of single units, a value for each unit of the measured layers in order; nothing by default."""
         return {}
+
+    def finding(
+        self,
+        *,
+        summary: str,
+        value: Interval = NONE,
+        controls: Sequence[Control] = (),
+        beyond: Interval = NONE,
+        conditions: Sequence[Interval] = (),
+        why_not: str = "",
+        evidence: Sequence[dict[str, Any]] = (),
+        resampled: str = "",
+        deciding: str = "",
+        deciding_unit: str = "",
+    ) -> Finding:
+        """What was found, judged; `why_not` says why it cannot be, `conditions` are further values that must be above zero."""
+        verdict = judge(beyond, self.least, conditions, why_not)
+        few = f"The interval of what decides holds {self.least:g}: more images may narrow it."
+        return Finding(
+            claim=self.key,
+            statement=self.statement,
+            quantity=self.quantity,
+            value=value,
+            unit=self.unit,
+            controls=tuple(controls),
+            beyond=beyond,
+            least=self.least,
+            verdict=verdict,
+            summary=summary,
+            means=self.means,
+            reason=why_not or (few if verdict == Verdict.UNDECIDED else ""),
+            evidence=tuple(evidence),
+            resampled=resampled,
+            deciding=deciding,
+            deciding_unit=deciding_unit,
+        )
 
     @abstractmethod
     def find(self, measured: Measured) -> Finding:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from convscope.finding import Control, Finding, judge
-from convscope.intervals import Interval, exact, none, share
+from convscope.finding import Control, Finding
+from convscope.intervals import Interval, exact, share
 from convscope.registry import register
 from convscope.study.claim import TRAINED, Claim, Measured, Question
 from convscope.study.labelings import labelings
@@ -15,7 +15,6 @@ from convscope.sweep.engine import OUTPUT
 from convscope.sweep.gauges import Gauge, Hits
 
 N_SHUFFLED = 20
-LEAST = 0.05  # right on 5 images in a hundred more than by chance
 
 
 @register("claim", "accuracy")
@@ -25,6 +24,9 @@ class Accuracy(Claim):
 
     key = "accuracy"
     statement = "The network is right on these images"
+    quantity = "share of labelled images whose best class is the labelled one"
+    unit = "fraction"
+    least = 0.05  # right on 5 images in a hundred more than by chance
     means = (
         "Explanations of a network are worth reading only where it does its task: everything below describes a network that is "
         "right this often on images like these. It does not say that the network is right for good reasons, nor how it would "
@@ -38,11 +40,11 @@ class Accuracy(Claim):
 
     def find(self, measured: Measured) -> Finding:
         if measured.mismatch:
-            return self._finding(none(), (), none(), "Accuracy could not be measured.", measured.mismatch)
+            return self.finding(summary="Accuracy could not be measured.", why_not=measured.mismatch)
         hits = measured.result(TRAINED, OUTPUT, "hits")
         if not hits.n[0]:
             why = "Of none of the labelled images could the answer be computed."
-            return self._finding(none(), (), none(), "Accuracy could not be measured.", why)
+            return self.finding(summary="Accuracy could not be measured.", why_not=why)
         known = measured.images.labels[measured.images.labels >= 0]
         one = "All images are of one class: being right cannot be told from always giving the same answer."
         why_not = one if len(set(known.tolist())) < 2 else ""
@@ -63,38 +65,15 @@ class Accuracy(Claim):
             bars.append(_bar("top-5, shuffled labels", _by_chance(hits.top5[1:], n), control=True))
         summary = f"Right on {_percent(found)} of {n:,} labelled images; {100 * by_chance.value:.1f} % by chance.{five}"
         chart = {"panel": "bars", "title": "Share of images", "unit": "fraction", "bars": bars}
-        return self._finding(found, (chance,), found.minus(by_chance), summary, why_not, (chart,))
-
-    def _finding(
-        self,
-        value: Interval,
-        controls: tuple[Control, ...],
-        beyond: Interval,
-        summary: str,
-        why_not: str,
-        evidence: tuple[dict[str, Any], ...] = (),
-    ) -> Finding:
-        verdict = judge(beyond, LEAST, undecidable=why_not)
-        return Finding(
-            claim=self.key,
-            statement=self.statement,
-            quantity="share of labelled images whose best class is the labelled one",
-            value=value,
-            unit="fraction",
-            controls=controls,
-            beyond=beyond,
-            least=LEAST,
-            verdict=verdict,
+        return self.finding(
+            value=found,
+            controls=(chance,),
+            beyond=found.minus(by_chance),
             summary=summary,
-            means=self.means,
+            why_not=why_not,
+            evidence=(chart,),
             resampled="images",
-            reason=why_not or _more_images(verdict),
-            evidence=evidence,
         )
-
-
-def _more_images(verdict: str) -> str:
-    return "There are too few images to tell; give more." if verdict == "undecided" else ""
 
 
 def _by_chance(hits: np.ndarray, n: int) -> Interval:

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from convscope.finding import Control, Finding, judge
-from convscope.intervals import Interval, bootstrap, enclosing, none
+from convscope.finding import Control, Finding
+from convscope.intervals import Interval, bootstrap, enclosing
 from convscope.registry import register
 from convscope.study.claim import TRAINED, Claim, Column, Measured, Question
 from convscope.sweep.gauges import Coactivation, Gauge, Moments
 
-LEAST = -0.05  # training may have cost up to 5 units in a hundred
 LEAST_IMAGES = 100  # a unit that is silent on fewer says little
 N_DRAWS = 1000
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh", "threshold"})  # exactly zero where they are off
@@ -44,6 +43,9 @@ class AliveUnits(Claim):
 
     key = "alive_units"
     statement = "Its units are alive, and no two are the same"
+    quantity = "share of units that answer to some image and repeat no other unit"
+    unit = "fraction"
+    least = -0.05  # training may have cost up to 5 units in a hundred
     means = (
         "A unit is dead if no image moves it: it is silent, or stays at one value (its standard deviation is below a "
         "thousandth of what is usual in its layer). It is a copy if it is another unit up to scale, at every place looked at. "
@@ -58,7 +60,7 @@ class AliveUnits(Claim):
         layers = _seen(measured)
         own = [units_of(measured, TRAINED, layer) for layer in layers]
         if not own:
-            return self._finding(none(), (), none(), "No unit was measured.", "No image gave finite values.")
+            return self.finding(summary="No unit was measured.", why_not="No image gave finite values.")
         fresh = [[units_of(measured, which, layer) for layer in layers] for which in measured.draws]
         rng = measured.rng("alive units")
         found = share_useful(own, rng)
@@ -69,13 +71,14 @@ class AliveUnits(Claim):
         )
         n = max(units.n_images for units in own)
         few = f"{n} images are too few: units that are silent on them may well answer to others. Give {LEAST_IMAGES} or more."
-        return self._finding(
-            found,
-            (control,),
-            found.minus(control.value),
-            _summary(measured, own, found, control.value),
-            few if n < LEAST_IMAGES else "",
-            (_curves(own, fresh), *_tables(own)),
+        return self.finding(
+            value=found,
+            controls=(control,),
+            beyond=found.minus(control.value),
+            summary=_summary(measured, own, found, control.value),
+            why_not=few if n < LEAST_IMAGES else "",
+            evidence=(_curves(own, fresh), *_tables(own)),
+            resampled="images",
         )
 
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
@@ -88,34 +91,6 @@ class AliveUnits(Claim):
             "most_alike": Column("unit of the same layer", _known(np.concatenate([unit for unit, _ in alike]))),
             "most_alike_correlation": Column("correlation", np.concatenate([correlation for _, correlation in alike])),
         }
-
-    def _finding(
-        self,
-        value: Interval,
-        controls: tuple[Control, ...],
-        beyond: Interval,
-        summary: str,
-        why_not: str,
-        evidence: tuple[dict[str, Any], ...] = (),
-    ) -> Finding:
-        verdict = judge(beyond, LEAST, undecidable=why_not)
-        few = "The intervals are too wide to tell; give more images." if verdict == "undecided" else ""
-        return Finding(
-            claim=self.key,
-            statement=self.statement,
-            quantity="share of units that answer to some image and repeat no other unit",
-            value=value,
-            unit="fraction",
-            controls=controls,
-            beyond=beyond,
-            least=LEAST,
-            verdict=verdict,
-            summary=summary,
-            means=self.means,
-            resampled="images",
-            reason=why_not or few,
-            evidence=evidence,
-        )
 
 
 def _seen(measured: Measured) -> list[str]:

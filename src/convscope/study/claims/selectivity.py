@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from convscope.finding import Control, Finding, judge
-from convscope.intervals import Interval, bootstrap, enclosing, false_discovery_rate, none
+from convscope.finding import Control, Finding
+from convscope.intervals import Interval, bootstrap, enclosing, false_discovery_rate
 from convscope.registry import register
 from convscope.study.claim import TRAINED, Claim, Column, Measured, Question
 from convscope.study.labelings import class_counts, labelings, without_single_images
@@ -29,8 +29,6 @@ from convscope.study.profiles import (
 )
 from convscope.sweep.gauges import Gauge, Moments, Selectivity
 
-LEAST = 0.1  # index points that selectivity must grow by, from the first to the last third of the depth, beyond fresh weights
-
 
 @register("claim", "class_selectivity")
 @dataclass(frozen=True)
@@ -39,6 +37,11 @@ class ClassSelectivity(Claim):
 
     key = "class_selectivity"
     statement = "Class selectivity grows with depth"
+    quantity = "rank correlation (Spearman) of depth and mean class selectivity of the layers"
+    unit = "correlation"
+    least = (
+        0.1  # index points that it must grow by, from the first to the last third of the depth, beyond fresh weights
+    )
     means = (
         "The deeper a layer, the more its units answer to one class more than to the others: the classes are made step by "
         "step, not in the last layer alone. Only what exceeds the same responses under shuffled labels counts; the logits, "
@@ -56,7 +59,7 @@ class ClassSelectivity(Claim):
         layers = _hidden(measured)
         why_not = _no_labels(measured) or _no_trend(layers)
         if why_not:
-            return self._finding(measured, why_not=why_not)
+            return self.finding(summary="Class selectivity was not measured.", why_not=why_not)
         depth = np.array([depths(measured.network.graph)[layer] for layer in layers])
         trained = profile(measured, TRAINED, layers)
         fresh = [profile(measured, which, layers) for which in measured.draws]
@@ -76,14 +79,18 @@ class ClassSelectivity(Claim):
             ),
         )
         telling = [discoveries(measured, labeling) for labeling in (TRUE, SHUFFLED)]
-        return self._finding(
-            measured,
-            value=_rank(depth, trained.beyond, trained.beyond_draws),
+        trend = _rank(depth, trained.beyond, trained.beyond_draws)
+        return self.finding(
+            value=trend,
             controls=controls,
             beyond=grown,
+            conditions=(trend,),
             summary=_summary(depth, trained, fresh, [[found[layer] for layer in layers] for found in telling]),
             why_not=why_not,
             evidence=(_curves(layers, trained, fresh), _table(measured, layers, telling[TRUE])),
+            deciding="growth of the mean index from the first to the last third of the depth, less that of fresh weights",
+            deciding_unit="index",
+            resampled=f"{'groups of images, and ' if draws_images(measured) else ''}units within layers",
         )
 
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
@@ -101,43 +108,6 @@ class ClassSelectivity(Claim):
                 "truth value, false discovery rate 5 %", np.concatenate([telling[layer] for layer in measured.layers])
             ),
         }
-
-    def _finding(
-        self,
-        measured: Measured,
-        *,
-        why_not: str,
-        value: Interval = none(),  # noqa: B008  # an interval never changes
-        controls: tuple[Control, ...] = (),
-        beyond: Interval = none(),  # noqa: B008
-        summary: str = "Class selectivity was not measured.",
-        evidence: tuple[dict[str, Any], ...] = (),
-    ) -> Finding:
-        verdict = judge(beyond, LEAST, conditions=(value,), undecidable=why_not)
-        few = (
-            f"The interval of what decides holds {LEAST:g}: more images of each class may narrow it."
-            if verdict == "undecided"
-            else ""
-        )
-        drawn = "groups of images, and units within layers" if draws_images(measured) else "units within layers"
-        return Finding(
-            claim=self.key,
-            statement=self.statement,
-            quantity="rank correlation (Spearman) of depth and mean class selectivity of the layers",
-            value=value,
-            unit="correlation",
-            controls=controls,
-            beyond=beyond,
-            least=LEAST,
-            verdict=verdict,
-            summary=summary,
-            means=self.means,
-            deciding="growth of the mean index from the first to the last third of the depth, less that of fresh weights",
-            deciding_unit="index",
-            resampled=drawn if controls else "",
-            reason=why_not or few,
-            evidence=evidence,
-        )
 
 
 def _no_labels(question: Question) -> str:

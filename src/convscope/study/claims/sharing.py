@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convscope.finding import Control, Finding, judge
+from convscope.finding import Control, Finding
 from convscope.intervals import exact, none
 from convscope.registry import register
 from convscope.study.claim import Claim, Measured
 from convscope.walks.sharing import Counts, sharing
-
-LEAST = 1.0  # beyond the 1 of a layer that shares nothing: at least half of the parameters saved
 
 
 @register("claim", "weight_sharing")
@@ -20,6 +18,9 @@ class WeightSharing(Claim):
 
     key = "weight_sharing"
     statement = "Weight sharing saves parameters"
+    quantity = "learned numbers of the layers used at many places, each place its own, over as they are"
+    unit = "ratio"
+    least = 1.0  # beyond the 1 of a layer that shares nothing: at least half of the numbers saved
     means = (
         "One filter serves every position, so a convolution learns as few numbers as one position needs. The count compares "
         "it with a locally connected layer (the same connections, each with its own weight) and with a dense layer between "
@@ -33,7 +34,6 @@ class WeightSharing(Claim):
             [c for c in counts if c.n_positions and (c.n_positions > 1) == many] for many in (True, False)
         )
         shared, local, _ = _sums(sharing_)
-        why_not = "" if counts else "The network has no learned layers."
         value = exact(local / shared) if shared else exact(1.0) if counts else none()
         once = _sums(single)
         control = Control(
@@ -43,20 +43,12 @@ class WeightSharing(Claim):
             else "This network has no such layer; where a weight serves one place, nothing is saved: 1 by definition.",
             exact(once[1] / once[0] if once[0] else 1.0),
         )
-        return Finding(
-            claim=self.key,
-            statement=self.statement,
-            quantity="learned numbers of the layers used at many places, each place its own, over as they are",
+        return self.finding(
             value=value,
-            unit="ratio",
             controls=(control,),
             beyond=value.minus(control.value),
-            least=LEAST,
-            verdict=judge(value.minus(control.value), LEAST, undecidable=why_not),
             summary=_summary(counts, sharing_) if shared else "No layer of this network shares weights.",
-            means=self.means,
-            resampled="",
-            reason=why_not,
+            why_not="" if counts else "The network has no learned layers.",
             evidence=(_bars(counts), _table(sharing_)) if shared else (),
         )
 

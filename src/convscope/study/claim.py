@@ -102,7 +102,8 @@ class Claim(ABC):
     ) -> Finding:
         """What was found, judged; `why_not` says why it cannot be, `conditions` are further values that must be above zero."""
         verdict = judge(beyond, self.least, conditions, why_not)
-        few = f"The interval of what decides holds {self.least:g}: more images may narrow it."
+        least = f"{100 * self.least:g} points" if self.unit == "fraction" else f"{self.least:g}"
+        few = f"The interval of what decides holds {least.replace('-', '−')}: more images may narrow it."
         return Finding(
             claim=self.key,
             statement=self.statement,

@@ -9,6 +9,7 @@ from torch import nn
 import convscope as cs
 from convscope.finding import Verdict
 from convscope.registry import items
+from convscope.study.claims.alive import Units, share_useful
 from convscope.walks.sharing import sharing
 
 
@@ -247,3 +248,31 @@ def test_batch_norms_of_fresh_weights_see_what_they_normalize() -> None:
         maps = fresh.run(inputs, [layer])[layer]
         np.testing.assert_allclose(maps.mean((0, 2, 3)), 0, atol=1e-3)
         np.testing.assert_allclose(maps.std((0, 2, 3)), 1, rtol=1e-2)
+
+
+def test_units_that_were_on_once_say_how_many_silent_ones_may_wake() -> None:
+    n_on = np.array([0, 0, 0, 1, 1, 100])
+    layer = Units("layer", n_on == 0, np.full(6, -1), n_on, n_images=100)
+    found = share_useful([layer], np.random.default_rng(0))
+    assert found.value == 0.5
+    assert found.low == pytest.approx(1 / 6)  # both that were on once may be missed
+    assert found.high == 1.0  # 2, and twice the root of 2, is more than the three that are silent
+    sure = Units("layer", n_on == 0, np.full(6, -1), np.where(n_on, 100, 0), n_images=100)
+    assert share_useful([sure], np.random.default_rng(0)) == cs.Interval(0.5, 0.5, 0.5)
+
+
+def test_the_curve_is_what_the_table_of_units_says(world_study: cs.Study) -> None:
+    finding = world_study.findings["class_selectivity"]
+    curve = finding.evidence[0]
+    trained = next(series for series in curve["series"] if series["name"] == "trained")
+    for layer, value in zip(curve["x"], trained["values"], strict=True):
+        alive = [row for row in rows(world_study, layer) if not row["dead"]]
+        beyond = np.mean([row["selectivity"] - row["selectivity_shuffled"] for row in alive])
+        assert value == pytest.approx(beyond), layer
+        assert np.mean([row["selectivity_shuffled"] for row in alive]) > 0.02, "there is something to take off"
+
+
+def test_draws_of_fresh_weights_differ(world_study: cs.Study) -> None:
+    curve = next(part for part in world_study.findings["alive_units"].evidence if part["panel"] == "curves")
+    fresh = next(series for series in curve["series"] if series["name"] == "dead, fresh")
+    assert any(low < high for low, high in zip(fresh["low"], fresh["high"], strict=True))

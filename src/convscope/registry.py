@@ -20,6 +20,8 @@ _homes: dict[str, tuple[str, ...]] = {
     "gauge": ("convscope.sweep.gauges",),
     "panel": ("convscope.page.panels",),
     "claim": ("convscope.study.claims",),
+    "method": ("convscope.instruments.attribution",),
+    "check": ("convscope.instruments.attribution.checks",),
 }
 _opened: set[str] = set()
 

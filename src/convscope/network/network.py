@@ -21,12 +21,22 @@ from convscope.network.layers import Layers
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 from convscope.walks.fresh import calibrated, fresh_weights
-from convscope.walks.onward import Onward, onward
+from convscope.walks.onward import Above, Onward, above, onward
 from convscope.walks.swap import Rewriting, swapped
 
 Maps = dict[str, torch.Tensor]
 CPU = torch.device("cpu")
 MOST_PLANS = 64  # orders of work that are kept; the oldest goes first
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a network has worked out once and uses again."""
+
+    graphs: dict[tuple[int, int], Graph] = field(default_factory=dict)  # for images of other sizes
+    plans: dict[Any, Plan] = field(default_factory=dict)
+    above: dict[Any, Above] = field(default_factory=dict)
+    folded: Folded = field(default_factory=dict)  # folded weights, shared by all plans
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +57,7 @@ class Network:
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
-    _graphs: dict[tuple[int, int], Graph] = field(repr=False, default_factory=dict)
-    _plans: dict[Any, Plan] = field(repr=False, default_factory=dict)
-    _folded: Folded = field(repr=False, default_factory=dict)  # folded weights, shared by all plans
+    _kept: _Kept = field(repr=False, default_factory=_Kept)
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
         """The logits, `batch class`, float32, of normalised inputs `batch channel y x` of any size the network takes.
@@ -65,7 +73,7 @@ class Network:
         """
         names = list(layers)
         steps = [self.resolve(name) for name in names]
-        graph, values = self._graph_for(inputs), self._compute(inputs, steps)
+        graph, values = self.graph_for(inputs), self._compute(inputs, steps)
         return {
             name: _layout(graph, step).to_map(values[step]).float() for name, step in zip(names, steps, strict=True)
         }
@@ -79,7 +87,7 @@ class Network:
         may be used again after it returns. Raises UnknownNameError with the nearest layers.
         """
         steps = {self.resolve(name): name for name in layers}
-        graph = self._graph_for(inputs)
+        graph = self.graph_for(inputs)
         layouts = {step: _layout(graph, step) for step in steps}
         program = self._plan(graph, (self.output,), tuple(steps))
 
@@ -93,17 +101,19 @@ class Network:
         self.resolve(layer)
         return lambda inputs: self.run(inputs, [layer])[layer]
 
-    def onward(self, layer: str, inputs: torch.Tensor) -> Onward:
-        """The part of the network above a layer: maps to put in its place, to logits.
+    def onward(self, layer: str, inputs: torch.Tensor, output: str | None = None) -> Onward:
+        """The part of the network above a layer: maps to put in its place, to logits (or to the values of another `output` layer).
 
         What flows past the layer (residual branches) is computed once from `inputs` and kept; the maps may be more than the
         inputs by a whole factor (many variants of each).
         """
-        step = self.resolve(layer)
-        graph = self._graph_for(inputs)
+        step, top = self.resolve(layer), self.output if output is None else self.resolve(output)
+        graph = self.graph_for(inputs)
+        key = graph.input_shape, step, top
+        if key not in self._kept.above:
+            self._kept.above[key] = above(graph, step, top, fold=self.fold, made=self._kept.folded)
         size = int(inputs.shape[2]), int(inputs.shape[3])
-        compute = partial(self._compute, inputs)
-        return onward(graph, step, self.output, compute, self._cast, size=size, fold=self.fold, made=self._folded)
+        return onward(graph, self._kept.above[key], partial(self._compute, inputs), self._cast, size)
 
     def swap(self, where: str, with_: Callable[[torch.Tensor], torch.Tensor] | str, **settings: Any) -> "Network":
         """The same network with an operation replaced: a layer by name, or all of an operation ("max_pool2d").
@@ -114,17 +124,15 @@ class Network:
             where if where not in self.graph.modules else self.resolve(where), with_, tuple(settings.items())
         )
         graph = swapped(self.graph, rewriting)
-        return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _graphs={}, _plans={}, _folded={})
+        return replace(self, graph=graph, rewritings=(*self.rewritings, rewriting), _kept=_Kept())
 
     def fresh(self, seed: int, inputs: torch.Tensor) -> "Network":
         """The same architecture with weights that have learned nothing: the control of most claims (see walks/fresh.py).
 
         `inputs` (normalised images) are what its batch norms take their statistics from.
         """
-        graph = calibrated(fresh_weights(self._graph_for(inputs), seed), self._cast(inputs), self.output)
-        return replace(
-            self, graph=graph, weights=f"fresh, seed {seed}", redrawn=True, _graphs={}, _plans={}, _folded={}
-        )
+        graph = calibrated(fresh_weights(self.graph_for(inputs), seed), self._cast(inputs), self.output)
+        return replace(self, graph=graph, weights=f"fresh, seed {seed}", redrawn=True, _kept=_Kept())
 
     def to(
         self,
@@ -136,12 +144,12 @@ class Network:
         device = self.device if device is None else torch.device(device)
         dtype = self.dtype if dtype is None else dtype
         last = self.channels_last if channels_last is None else channels_last
-        moved = replace(self, device=device, dtype=dtype, channels_last=last, _graphs={}, _plans={}, _folded={})
+        moved = replace(self, device=device, dtype=dtype, channels_last=last, _kept=_Kept())
         return replace(moved, graph=self.graph.moved(moved._cast, partial(moved._constant, self.dtype)))
 
     def unfolded(self) -> "Network":
         """The same network, computed as its owner wrote it."""
-        return replace(self, fold=False, _graphs={}, _plans={}, _folded={})
+        return replace(self, fold=False, _kept=_Kept())
 
     def own_logits(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """What the model itself says, without the graph; None for an exported program or an altered network."""
@@ -155,7 +163,7 @@ class Network:
     def at(self, y: int, x: int) -> "Network":
         """The same network for images of y by x pixels: its table of layers is made for that size."""
         graph = self._graph(y, x)
-        return replace(self, graph=graph, _graphs={}, _plans={}, _folded={})
+        return replace(self, graph=graph, _kept=_Kept())
 
     @cached_property
     def layers(self) -> Layers:
@@ -216,7 +224,7 @@ class Network:
         return digest.hexdigest()
 
     def _compute(self, inputs: torch.Tensor, wanted: Sequence[str]) -> dict[str, Any]:
-        graph = self._graph_for(inputs)
+        graph = self.graph_for(inputs)
         return self._plan(graph, tuple(wanted))({INPUT: self._cast(inputs)})
 
     def _cast(self, values: torch.Tensor) -> torch.Tensor:
@@ -230,14 +238,14 @@ class Network:
 
     def _plan(self, graph: Graph, wanted: tuple[str, ...], tapped: tuple[str, ...] = ()) -> Plan:
         key = graph.input_shape, wanted, tapped
-        if key not in self._plans:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.pop(next(iter(self._plans)))
-            folded = fold_batch_norm(graph, keep={*wanted, *tapped}, made=self._folded) if self.fold else graph
-            self._plans[key] = plan(folded, wanted, tapped=tapped)
-        return self._plans[key]
+        if key not in self._kept.plans:
+            if len(self._kept.plans) >= MOST_PLANS:
+                self._kept.plans.pop(next(iter(self._kept.plans)))
+            folded = fold_batch_norm(graph, keep={*wanted, *tapped}, made=self._kept.folded) if self.fold else graph
+            self._kept.plans[key] = plan(folded, wanted, tapped=tapped)
+        return self._kept.plans[key]
 
-    def _graph_for(self, inputs: torch.Tensor) -> Graph:
+    def graph_for(self, inputs: torch.Tensor) -> Graph:
         """The graph that takes these inputs. Raises InputShapeError if none does."""
         channels = self.input_shape[0]
         if not isinstance(inputs, torch.Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
@@ -262,9 +270,9 @@ class Network:
     def _graph(self, y: int, x: int) -> Graph:
         if (y, x) == self.input_shape[1:] or self.graph.any_size:
             return self.graph
-        if (y, x) not in self._graphs:
-            self._graphs[y, x] = self._read_again(y, x)
-        return self._graphs[y, x]
+        if (y, x) not in self._kept.graphs:
+            self._kept.graphs[y, x] = self._read_again(y, x)
+        return self._kept.graphs[y, x]
 
     def _read_again(self, y: int, x: int) -> Graph:
         if self.module is None:

@@ -9,8 +9,22 @@ import torch
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import BATCH, Layout
+from convscope.walks.backward import Tape, tape
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
+
+
+@dataclass(frozen=True, eq=False)
+class Above:
+    """The steps from a layer to an output, and what they need besides; made once for a layer."""
+
+    layer: str
+    output: str
+    graph: Graph  # as it is computed
+    finish: Plan
+    images: Mapping[
+        str, int | None
+    ]  # values that flow past the layer, and the dimension of each that counts the images
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +34,10 @@ class Onward:
     `maps` are the layer's own values, to be altered and given back.
     """
 
-    layer: str
-    output: str
+    above: Above
     maps: torch.Tensor
     layout: Layout
-    finish: Plan
     beside: Mapping[str, Any]  # values that flow past the layer
-    images: Mapping[str, int | None]  # the dimension of each that counts the images; None if it has none
     size: tuple[int, int]  # of the images, y x
     cast: Callable[[torch.Tensor], torch.Tensor]
 
@@ -35,37 +46,34 @@ class Onward:
 
         Raises UsageError for maps of another shape.
         """
+        values = self._values(maps)
+        return self.above.finish(values, (maps.shape[0], *self.size))[self.above.output].float()
+
+    def tape(self, maps: torch.Tensor) -> Tape:
+        """The same walk, remembered: signals can be sent back from the output down to the layer."""
+        size = (maps.shape[0], *self.size)
+        return tape(self.above.graph, self._values(maps), [self.above.output], size, sources=[self.above.layer])
+
+    def _values(self, maps: torch.Tensor) -> dict[str, Any]:
         n_inputs = self.maps.shape[0]
         if maps.shape[1:] != self.maps.shape[1:] or maps.shape[0] % n_inputs:
             raise UsageError(
-                f"Maps were to replace those of '{self.layer}'.",
+                f"Maps were to replace those of '{self.above.layer}'.",
                 f"They have the shape {tuple(maps.shape)}, the layer's own {tuple(self.maps.shape)}.",
                 "Give the same units and positions, for each input one or equally many variants.",
             )
         times = maps.shape[0] // n_inputs
-        values = {name: _repeated(value, self.images[name], n_inputs, times) for name, value in self.beside.items()}
-        values[self.layer] = self.layout.from_map(self.cast(maps))
-        return self.finish(values, (maps.shape[0], *self.size))[self.output].float()
+        images = self.above.images
+        values = {name: _repeated(value, images[name], n_inputs, times) for name, value in self.beside.items()}
+        values[self.above.layer] = self.layout.from_map(self.cast(maps))
+        return values
 
 
-def onward(
-    graph: Graph,
-    layer: str,
-    output: str,
-    compute: Callable[[Sequence[str]], Mapping[str, Any]],
-    cast: Callable[[torch.Tensor], torch.Tensor],
-    *,
-    size: tuple[int, int],
-    fold: bool,
-    made: Folded,
-) -> Onward:
-    """The walk from a layer to the output; `compute` gives the values of steps for the inputs at hand.
-
-    Raises UsageError if the output does not depend on the layer.
-    """
-    above = graph.above([layer])
+def above(graph: Graph, layer: str, output: str, *, fold: bool, made: Folded) -> Above:
+    """The walk from a layer to an output. Raises UsageError if the output does not depend on the layer."""
+    reached = graph.above([layer])
     needed = graph.below([output])
-    if output not in above or layer not in needed:
+    if output not in reached or layer not in needed:
         raise UsageError(
             f"The network above '{layer}' was asked for.",
             f"'{output}' does not depend on it.",
@@ -74,24 +82,38 @@ def onward(
     crossing = [
         name
         for step in graph.steps
-        if step.name in above and step.name in needed and step.name != layer
+        if step.name in reached and step.name in needed and step.name != layer
         for name in step.inputs
-        if name not in above
+        if name not in reached
     ]
-    beside = tuple(dict.fromkeys(crossing))
-    values = compute([layer, *beside])
-    layout = graph.input_layout if layer == INPUT else graph[layer].layout[0]
-    assert layout is not None
-    above_layer = fold_batch_norm(graph, keep=[layer, *beside], made=made) if fold else graph
+    given = (layer, *dict.fromkeys(crossing))
+    computed = fold_batch_norm(graph, keep=[*given, output], made=made) if fold else graph
+    finish = plan(computed, [output], given=given)
+    return Above(layer, output, computed, finish, {name: _images(graph, name) for name in given[1:]})
+
+
+def onward(
+    graph: Graph,
+    above: Above,
+    compute: Callable[[Sequence[str]], Mapping[str, Any]],
+    cast: Callable[[torch.Tensor], torch.Tensor],
+    size: tuple[int, int],
+) -> Onward:
+    """The walk from a layer to the output for the inputs at hand; `compute` gives the values of steps for them."""
+    values = compute([above.layer, *above.images])
+    layout = graph.input_layout if above.layer == INPUT else graph[above.layer].layout[0]
+    if layout is None:
+        raise UsageError(
+            f"The network above '{above.layer}' was asked for.",
+            "Its value has no units.",
+            "Name a layer of the table.",
+        )
     return Onward(
-        layer=layer,
-        output=output,
-        maps=layout.to_map(values[layer]).float(),
+        above=above,
+        maps=layout.to_map(values[above.layer]).float(),
         layout=layout,
-        finish=plan(above_layer, [output], given=[layer, *beside]),
+        beside={name: values[name] for name in above.images},
         size=size,
-        beside={name: values[name] for name in beside},
-        images={name: _images(graph, name) for name in beside},
         cast=cast,
     )
 

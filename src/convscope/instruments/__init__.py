@@ -1,0 +1,1 @@
+"""Instruments: each answers one question about a network."""

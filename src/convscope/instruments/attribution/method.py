@@ -1,0 +1,252 @@
+"""How is a prediction attributed?  What all methods share: the question is checked once, the answer is one record.
+
+A method is a frozen dataclass of its settings. Called with a network, inputs, a target and a place, it returns an Attribution. The
+leaf file holds the paper's equation alone: `values`, what each unit at each position of the place contributes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from convscope.errors import UsageError
+from convscope.graph.graph import INPUT, Graph, Step
+from convscope.instruments.attribution.target import Asked as AskedTarget
+from convscope.instruments.attribution.target import Target, layout_of, resolve_target
+from convscope.instruments.attribution.treatment import path
+from convscope.network import Network
+from convscope.walks.backward import Passed, Rules, Tape, gradient
+from convscope.walks.onward import Onward
+
+Progress = Callable[[int, int], None]
+CHANNELS = ("sum", "absolute", "positive")
+LAST_MAPS = "last maps"  # the last layer that has positions: where class activation maps live
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One prediction to be explained (or several), as a method sees it."""
+
+    network: Network
+    inputs: torch.Tensor  # normalised, `batch channel y x`
+    target: Target
+    layer: str  # the step where scores live; "input" is the image
+    progress: Progress
+
+    @cached_property
+    def above(self) -> Onward:
+        """The network from the place to what is explained."""
+        with torch.no_grad():
+            return self.network.onward(self.layer, self.inputs, self.target.step)
+
+    @property
+    def graph(self) -> Graph:
+        """The steps as they are computed, batch norms folded."""
+        return self.above.above.graph
+
+    @property
+    def maps(self) -> torch.Tensor:
+        """The values of the place, `batch unit y x`."""
+        return self.above.maps
+
+    def score(self, maps: torch.Tensor) -> torch.Tensor:
+        """What is explained, with these maps in the place; n variants of each image, grouped by image."""
+        with torch.no_grad():
+            return self._scored(self.above(maps))
+
+    def back(self, maps: torch.Tensor, rules: Rules = gradient) -> tuple[torch.Tensor, torch.Tensor]:
+        """What arrives at the place when the target's derivative is sent back, `batch unit y x`; and the score itself."""
+        tape = self.tape(maps)
+        passed = tape.back({self.target.step: self.derivative(tape)}, [self.layer], rules)
+        return self.arrived(passed), self._scored(tape.values[self.target.step])
+
+    def tape(self, maps: torch.Tensor) -> Tape:
+        """The walk from these maps to the target, remembered."""
+        return self.above.tape(maps)
+
+    def derivative(self, tape: Tape) -> torch.Tensor:
+        """The derivative of the score by the target step's value, shaped like that value: the signal a gradient starts with."""
+        value = tape.values[self.target.step]
+        return self._held(self.target.signal(self._shown(value).float())).to(value.dtype)
+
+    def arrived(self, passed: Passed) -> torch.Tensor:
+        """What came down to the place, `batch unit y x`, float32."""
+        return self.above.layout.to_map(passed.signals[self.layer]).float()
+
+    @property
+    def path(self) -> tuple[Step, ...]:
+        """The steps between the place and the target."""
+        return path(self.graph, self.layer, self.target.step)
+
+    def _scored(self, value: torch.Tensor) -> torch.Tensor:
+        return self.target.score(self._shown(value).float())
+
+    def _shown(self, value: torch.Tensor) -> torch.Tensor:
+        return layout_of(self.network, self.target.step, self.inputs).to_map(value)
+
+    def _held(self, maps: torch.Tensor) -> torch.Tensor:
+        return layout_of(self.network, self.target.step, self.inputs).from_map(maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """What a method found."""
+
+    values: torch.Tensor  # `batch unit y x`: what each unit at each position contributes, signed
+    promised: torch.Tensor | None = None  # what they should add up to, for each image, where the method promises that
+    notes: tuple[str, ...] = ()  # what was computed otherwise than the paper says, where
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Why this prediction?  A signed score for each pixel, with all it takes to check and repeat it."""
+
+    method: "Method"
+    network: Network = field(repr=False)
+    inputs: torch.Tensor = field(repr=False)
+    target: Target
+    layer: str
+    values: torch.Tensor = field(repr=False)  # `batch unit y x` at the layer, float32
+    score: torch.Tensor  # what is explained, a number for each image
+    promised: torch.Tensor | None = None  # what `values` should add up to
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def map(self) -> torch.Tensor:
+        """The scores at the layer's own positions, `batch y x`. Raises UsageError for a layer without positions."""
+        if self.values.dim() != 4:
+            raise UsageError(
+                f"A map of scores at '{self.layer}' was asked for.",
+                f"Its values have no positions: their shape is {tuple(self.values.shape[1:])}.",
+                "Use .values, or a layer with maps.",
+            )
+        if self.method.channels == "absolute":
+            return self.values.abs().sum(1)
+        summed = self.values.sum(1)
+        return summed.clamp(min=0) if self.method.channels == "positive" else summed
+
+    @cached_property
+    def scores(self) -> torch.Tensor:
+        """The scores for each pixel, `batch y x`: the map, spread over the image where the layer is coarser."""
+        size = self.inputs.shape[-2:]
+        if self.map.shape[-2:] == size:
+            return self.map
+        return F.interpolate(self.map[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+
+    @property
+    def error(self) -> torch.Tensor | None:
+        """How far the values are from adding up to what they should, as a part of that; None where nothing is promised."""
+        if self.promised is None:
+            return None
+        total = self.values.double().flatten(1).sum(1)
+        return ((total - self.promised).abs() / self.promised.abs().clamp_min(1e-12)).float()
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A way to attribute a prediction. Settings in the constructor, data in the call."""
+
+    title: ClassVar[str]  # as the field calls it
+    paper: ClassVar[str]
+    place: ClassVar[str] = INPUT  # where scores live unless the caller says otherwise
+    signed: ClassVar[bool] = True  # whether a negative score means "against"
+    seeded: ClassVar[bool] = False  # whether it draws random numbers
+
+    @property
+    def channels(self) -> str:
+        """How the units at one position become one score: "sum", "absolute" (sum of sizes) or "positive" (sum, if above 0)."""
+        return "sum"
+
+    def __call__(
+        self,
+        network: Network,
+        inputs: torch.Tensor,
+        target: AskedTarget = None,
+        layer: str | None = None,
+        progress: Progress | None = None,
+    ) -> Attribution:
+        """The attribution of each image of a batch (normalised inputs, `batch channel y x`).
+
+        `target` is a class (by default the predicted one), a pair of classes (the first less the second), a list with one for
+        each image, `LAYER:UNIT` (mean response) or `LAYER:UNIT@y,x`; `layer` is where scores live. Raises UsageError for a
+        target or layer that is not there, InputShapeError for inputs the network does not take, MissingRuleError naming the
+        operation and its layer where the method has no sound rule.
+        """
+        question = self.question(network, inputs, target, layer, progress)
+        with torch.no_grad():
+            found = self.values(question)
+            score = question.score(question.maps)
+        return Attribution(
+            method=self,
+            network=network,
+            inputs=question.inputs,
+            target=question.target,
+            layer=question.layer,
+            values=found.values,
+            score=score,
+            promised=found.promised,
+            notes=found.notes,
+        )
+
+    def question(
+        self,
+        network: Network,
+        inputs: torch.Tensor,
+        target: AskedTarget = None,
+        layer: str | None = None,
+        progress: Progress | None = None,
+    ) -> Question:
+        """What is asked, checked."""
+        network.graph_for(inputs)  # raises InputShapeError
+        inputs = inputs.detach()
+        if isinstance(target, Target):
+            resolved = target
+        else:
+            with torch.no_grad():
+                resolved = resolve_target(network, network(inputs), target)
+        place = self.place if layer is None else layer
+        step = last_maps(network, resolved.step) if place == LAST_MAPS else network.resolve(place)
+        return Question(network, inputs, resolved, step, progress or _silent)
+
+    @abstractmethod
+    def values(self, question: Question) -> Values:
+        """What each unit at each position of the place contributes."""
+
+    @classmethod
+    def refuses(cls, graph: Graph) -> Sequence[str]:
+        """Operations of this graph that the method has no sound rule for, as "operation in layer"; empty where all is well."""
+        return ()
+
+
+def last_maps(network: Network, target: str) -> str:
+    """The last layer with positions below a target, class maps left out. Raises UsageError where there is none."""
+    below = network.graph.below([target])
+    for row in reversed(network.layers):
+        size = row.map_shape
+        if row.name not in below or size is None or max(size) < 2 or row.name == target:
+            continue
+        if row.kind in ("conv", "activation", "norm", "sum", "concat", "product") and row.n_units != network.n_classes:
+            return row.name
+    raise UsageError(
+        "The last layer with maps was asked for.",
+        f"'{target}' has no layer with positions below it.",
+        "Name a layer, or use a method whose scores live at the image.",
+    )
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def chunks(total: int, size: int) -> list[slice]:
+    """Slices that cover `total` things, `size` at a time."""
+    return [slice(i, min(i + size, total)) for i in range(0, total, size)]
+
+
+def settings(method: Method) -> dict[str, Any]:
+    """The settings of a method, fit for JSON."""
+    return {name: getattr(method, name) for name in method.__dataclass_fields__}

@@ -1,0 +1,51 @@
+"""Which pixels would change the prediction, whatever the noise?  The mean gradient over noisy copies of the image.
+
+Smilkov et al. 2017 (arXiv:1706.03825), section 3: noise of a standard deviation that is a part of the image's range.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from convscope.instruments.attribution.method import Method, Question, Values, chunks
+from convscope.registry import register
+
+
+@register("method", "smoothgrad")
+@dataclass(frozen=True)
+class SmoothGrad(Method):
+    """Mean of d score / d value over `n_samples` noisy copies; `squared` takes the mean of squares (Hooker et al. 2019)."""
+
+    title = "SmoothGrad"
+    paper = "Smilkov et al. 2017, arXiv:1706.03825"
+    signed = False
+    seeded = True
+
+    n_samples: int = 25
+    noise: float = 0.15  # standard deviation, in parts of the image's range (largest less smallest value)
+    squared: bool = False
+    seed: int = 0
+    batch_size: int = 8
+
+    @property
+    def channels(self) -> str:
+        return "absolute"
+
+    def values(self, question: Question) -> Values:
+        maps = question.maps
+        n_images, dims = len(maps), tuple(range(1, maps.dim()))
+        spread = self.noise * (maps.amax(dims, keepdim=True) - maps.amin(dims, keepdim=True))
+        total = torch.zeros_like(maps)
+        for part in chunks(self.n_samples, max(1, self.batch_size // n_images)):
+            drawn = torch.stack([self._noise(i, maps) for i in range(part.start, part.stop)], 1)
+            copies = (maps[:, None] + drawn * spread[:, None]).flatten(0, 1)
+            gradients, _ = question.back(copies)
+            gradients = gradients.square() if self.squared else gradients
+            total += gradients.unflatten(0, (n_images, -1)).sum(1)
+            question.progress(part.stop, self.n_samples)
+        return Values(total / self.n_samples)
+
+    def _noise(self, sample: int, like: torch.Tensor) -> torch.Tensor:
+        """The same noise for every image of a batch, so that an image's answer does not depend on its neighbours."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + sample)
+        return torch.randn(like.shape[1:], generator=generator).to(like).expand_as(like)

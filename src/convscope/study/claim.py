@@ -1,7 +1,8 @@
 """What is a claim?  A statement that may hold for a network or not, what has to be measured to know, and how it is judged.
 
 A claim says which gauges it wants on which layers, for the network as it is and for the same architecture with fresh
-weights; so one sweep can be planned for all claims. Then it is given what the sweeps found, and returns a Finding.
+weights; so one sweep can be planned for all claims. It may also measure a sample of the images one by one. Then it is given what
+was found, and returns a Finding.
 """
 
 from abc import ABC, abstractmethod
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from convscope.finding import Control, Finding, Verdict, judge
 from convscope.images import Images
@@ -44,6 +46,7 @@ class Measured(Question):
     """What was asked, and what the sweeps found."""
 
     sweeps: dict[str, Sweep] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by claim: what was measured of single images
 
     @property
     def draws(self) -> tuple[str, ...]:
@@ -73,6 +76,8 @@ class Claim(ABC):
     least: ClassVar[float]  # the smallest difference from the control that matters
     means: ClassVar[str]  # one paragraph: what the finding means, and what it does not
     version: ClassVar[int] = 1  # counts changes of the measurement: an older finding is measured again
+    n_sampled: ClassVar[int] = 0  # images of a sample that it measures one by one
+    doing: ClassVar[str] = ""  # what that is, in words for the bar
 
     def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
         """What has to be measured at a layer of the trained or the fresh network; nothing by default."""
@@ -81,6 +86,10 @@ class Claim(ABC):
     def output_gauges(self, question: Question, n_classes: int) -> Sequence[Gauge]:
         """What has to be measured at the logits of the trained network; nothing by default."""
         return ()
+
+    def measure(self, question: Question, network: Network, inputs: Tensor) -> dict[str, Any]:
+        """What has to be measured of one image of the sample (`1 channel y x`, in float32), fit for JSON; nothing by default."""
+        return {}
 
     def unit_columns(self, measured: Measured) -> dict[str, Column]:
         """What is said of single units, a value for each unit of the measured layers in order; nothing by default."""

@@ -1,7 +1,8 @@
-"""How does a study come about?  The sweeps its claims need, what they found, and the files, the manifest last."""
+"""How does a study come about?  The sweeps its claims need, single images, what was found, and the files, the manifest last."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from convscope.study import folder as on_disk
 from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Question
 from convscope.study.layers import depths
 from convscope.study.plan import carry_out, chosen_claims, plan
+from convscope.study.singly import singly
 from convscope.study.sprites import sprites
 from convscope.study.units import described, layer_curves, quantile_curves, with_columns
 from convscope.sweep.engine import OUTPUT
@@ -80,7 +82,20 @@ def measure(
         workers=workers,
         progress=progress,
     )
-    measured = Measured(**{**vars(question), "sweeps": sweeps})
+    own = network.to(dtype=torch.float32)
+    rows = {
+        claim.key: singly(
+            claim,
+            own,
+            question,
+            images=manifest["images"]["fingerprint"],
+            folder=folder / on_disk.SWEEPS,
+            progress=partial(progress, claim.doing),
+        )
+        for claim in missing
+        if claim.n_sampled
+    }
+    measured = Measured(**{**vars(question), "sweeps": sweeps, "rows": rows})
     found = {claim.key: replace(claim.find(measured), version=claim.version) for claim in missing}
     columns = {name: column for claim in missing for name, column in claim.unit_columns(measured).items()}
     if describe:

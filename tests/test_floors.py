@@ -14,6 +14,7 @@ FLOORS = (
     ("sweep",),
     ("instruments",),
     ("page",),
+    ("answer",),
     ("study",),
     ("cli", "notebook"),
     ("__main__",),

@@ -11,6 +11,10 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convscope.answer import Answer as Answer
+    from convscope.answer import Answers as Answers
+    from convscope.answer import Explanation as Explanation
+    from convscope.answer import explain as explain
     from convscope.errors import ConvscopeError as ConvscopeError
     from convscope.errors import ImagesError as ImagesError
     from convscope.errors import InputError as InputError
@@ -24,6 +28,26 @@ if TYPE_CHECKING:
     from convscope.images import Preprocess as Preprocess
     from convscope.images import images as images
     from convscope.images.world import World as World
+    from convscope.instruments.attribution import LRP as LRP
+    from convscope.instruments.attribution import RISE as RISE
+    from convscope.instruments.attribution import AblationCAM as AblationCAM
+    from convscope.instruments.attribution import Attribution as Attribution
+    from convscope.instruments.attribution import DeepLIFT as DeepLIFT
+    from convscope.instruments.attribution import Deconvnet as Deconvnet
+    from convscope.instruments.attribution import GradCAM as GradCAM
+    from convscope.instruments.attribution import GradCAMPlusPlus as GradCAMPlusPlus
+    from convscope.instruments.attribution import Gradient as Gradient
+    from convscope.instruments.attribution import GuidedBackprop as GuidedBackprop
+    from convscope.instruments.attribution import HiResCAM as HiResCAM
+    from convscope.instruments.attribution import InputXGradient as InputXGradient
+    from convscope.instruments.attribution import IntegratedGradients as IntegratedGradients
+    from convscope.instruments.attribution import LayerCAM as LayerCAM
+    from convscope.instruments.attribution import Method as Method
+    from convscope.instruments.attribution import Occlusion as Occlusion
+    from convscope.instruments.attribution import ScoreCAM as ScoreCAM
+    from convscope.instruments.attribution import Shapley as Shapley
+    from convscope.instruments.attribution import SmoothGrad as SmoothGrad
+    from convscope.instruments.attribution import Target as Target
     from convscope.intervals import Interval as Interval
     from convscope.network import Network as Network
     from convscope.network import load as load
@@ -49,6 +73,20 @@ _HOMES = {
     "Preprocess": "convscope.images",
     "Classes": "convscope.images",
     "World": "convscope.images.world",
+    # why this prediction
+    "explain": "convscope.answer",
+    "Answer": "convscope.answer",
+    "Answers": "convscope.answer",
+    "Explanation": "convscope.answer",
+    # ... by one method alone: settings in the constructor, then called with network, inputs, target
+    **dict.fromkeys(
+        (
+            *("Gradient", "InputXGradient", "IntegratedGradients", "SmoothGrad", "GuidedBackprop", "Deconvnet"),
+            *("GradCAM", "GradCAMPlusPlus", "LayerCAM", "HiResCAM", "ScoreCAM", "AblationCAM"),
+            *("Occlusion", "RISE", "Shapley", "LRP", "DeepLIFT", "Method", "Attribution", "Target"),
+        ),
+        "convscope.instruments.attribution",
+    ),
     # why it works
     "why": "convscope.study",
     "Study": "convscope.study",

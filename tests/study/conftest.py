@@ -8,6 +8,16 @@ import torch
 from planted import planted_images, planted_network
 
 import convscope as cs
+from convscope.study.claims.predictions import WhyThesePredictions
+
+N_EXPLAINED = 8  # images that studies explain here, where that is not what is tested
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_explained():
+    n, WhyThesePredictions.n_sampled = WhyThesePredictions.n_sampled, N_EXPLAINED
+    yield
+    WhyThesePredictions.n_sampled = n
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from planted import planted_images, planted_network
 
 import convscope as cs
+from convscope.study.claims.predictions import WhyThesePredictions
 from convscope.sweep import engine
 
 N_MOMENTS, N_TIMES = 20, 6
@@ -55,6 +56,7 @@ def forked(folder: Path, die_at: int = 0) -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)  # before anything is computed: other threads would not survive a fork
     engine.SECONDS_BETWEEN_CHECKPOINTS, engine.SAVING_SHARE = 0.0, 1e9  # a checkpoint after every batch
+    WhyThesePredictions.n_sampled = 2
     NETWORK, IMAGES = planted_network(), planted_images(32)
     root = Path(sys.argv[1])
     with TemporaryDirectory() as other:  # imports what is imported late, and counts

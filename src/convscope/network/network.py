@@ -21,6 +21,7 @@ from convscope.network.layers import Layers
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 from convscope.walks.fresh import calibrated, fresh_weights
+from convscope.walks.local import LocalGraph, LocalWalk, local_graph, local_walk
 from convscope.walks.onward import Above, Onward, above, onward
 from convscope.walks.swap import Rewriting, swapped
 
@@ -36,7 +37,9 @@ class _Kept:
     graphs: dict[tuple[int, int], Graph] = field(default_factory=dict)  # for images of other sizes
     plans: dict[Any, Plan] = field(default_factory=dict)
     above: dict[Any, Above] = field(default_factory=dict)
+    local: dict[Any, LocalGraph] = field(default_factory=dict)
     folded: Folded = field(default_factory=dict)  # folded weights, shared by all plans
+    last: dict[tuple[int, int], "Network"] = field(default_factory=dict)  # twins with channels last, by image size
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +118,19 @@ class Network:
         size = int(inputs.shape[2]), int(inputs.shape[3])
         return onward(graph, self._kept.above[key], partial(self._compute, inputs), self._cast, size)
 
+    def local(self, inputs: torch.Tensor, output: str | None = None) -> LocalWalk:
+        """The network around one image (`1 channel y x`, normalised): windows of it and what they shall hold, to logits.
+
+        Only what a window reaches is computed again, exactly; `.reach` says how far that helps. `output` is another layer whose
+        values are wanted. Raises UsageError for more images than one, InputShapeError, UnknownNameError.
+        """
+        graph, step = self.graph_for(inputs), self.output if output is None else self.resolve(output)
+        key = graph.input_shape, step
+        if key not in self._kept.local:
+            folded = fold_batch_norm(graph, keep=[step], made=self._kept.folded) if self.fold else graph
+            self._kept.local[key] = local_graph(folded, step)
+        return local_walk(self._kept.local[key], self._cast(inputs))
+
     def swap(self, where: str, with_: Callable[[torch.Tensor], torch.Tensor] | str, **settings: Any) -> "Network":
         """The same network with an operation replaced: a layer by name, or all of an operation ("max_pool2d").
 
@@ -146,6 +162,16 @@ class Network:
         last = self.channels_last if channels_last is None else channels_last
         moved = replace(self, device=device, dtype=dtype, channels_last=last, _kept=_Kept())
         return replace(moved, graph=self.graph.moved(moved._cast, partial(moved._constant, self.dtype)))
+
+    def quick_for(self, inputs: torch.Tensor) -> "Network":
+        """The same network as it is quickest on a CPU, made once for inputs of a size: channels last, equal up to rounding."""
+        size = int(inputs.shape[2]), int(inputs.shape[3])
+        if self.channels_last or self.device.type != "cpu":
+            return self
+        if size not in self._kept.last:
+            self.graph_for(inputs)  # raises InputShapeError
+            self._kept.last[size] = self.at(*size).to(channels_last=True)
+        return self._kept.last[size]
 
     def unfolded(self) -> "Network":
         """The same network, computed as its owner wrote it."""

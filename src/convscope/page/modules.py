@@ -42,7 +42,14 @@ _ABOVE_PANELS = {
     "cs/sprite": "sprite.js",
     "cs/exemplars": "exemplars.js",
     "cs/about": "about.js",
+    "cs/frame": "frame.js",
     "cs/page": "page.js",
+    "cs/answer-address": "answer-address.js",
+    "cs/checks": "checks.js",
+    "cs/overlaid": "overlaid.js",
+    "cs/explanation": "explanation.js",
+    "cs/answer": "answer.js",
+    "cs/answers": "answers.js",
 }
 
 

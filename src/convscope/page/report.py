@@ -1,10 +1,11 @@
-"""How does a study travel?  One HTML file with the page and the data inside, which asks for nothing outside itself.
+"""How does a study, or an answer, travel?  One HTML file with the page and the data inside, which asks for nothing outside itself.
 
 The policy in its head forbids every fetch, image, font and socket but `data:`. Names reach the page as JSON only: the
 blocks are plain ASCII, and no `<` in them can end the block.
 """
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -15,10 +16,8 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:; "
     "connect-src data:; base-uri 'none'; form-action 'none'"
 )
-_TOO_OLD = "This report needs a browser from 2023 or later: this one has no import maps."
-_NO_SCRIPT = (
-    "This report needs JavaScript to be shown; all of it is in this file, and nothing is loaded from elsewhere."
-)
+_TOO_OLD = "This page needs a browser from 2023 or later: this one has no import maps."
+_NO_SCRIPT = "This page needs JavaScript to be shown; all of it is in this file, and nothing is loaded from elsewhere."
 
 
 def render(data: dict[str, Any]) -> str:
@@ -27,10 +26,13 @@ def render(data: dict[str, Any]) -> str:
     `data` is the dict of schema "convscope.report", version 1 (`contents.blocks`). Raises ValueError naming what is missing
     or not finite, UnknownNameError for a panel that nobody registered.
     """
-    title = f"Why does {data.get('network', {}).get('name', 'this network')} work?"
+    return saved(f"Why does {data.get('network', {}).get('name', 'this network')} work?", blocks(data), "cs/page")
+
+
+def saved(title: str, data: Mapping[str, Any], entry: str) -> str:
+    """A page with its data as one HTML document, all in ASCII: `data` by block, `entry` the module that shows them."""
     data_blocks = "\n".join(
-        f'<script type="application/json" data-block="{name}">{inert(block)}</script>'
-        for name, block in blocks(data).items()
+        f'<script type="application/json" data-block="{name}">{inert(block)}</script>' for name, block in data.items()
     )
     imports = {name: data_url(source) for name, source in modules().items()}
     return f"""<!doctype html>
@@ -55,7 +57,7 @@ if (!(HTMLScriptElement.supports && HTMLScriptElement.supports("importmap"))) {{
 </script>
 {data_blocks}
 <script type="module">
-import {{ mount }} from "cs/page";
+import {{ mount }} from "{entry}";
 mount(document.getElementById("page"), {{ kind: "file", document }});
 </script>
 </body>

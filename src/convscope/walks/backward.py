@@ -130,7 +130,7 @@ class Tape:
 def _total(signal: Any) -> torch.Tensor:
     """The sum of a signal, for each image."""
     parts = [one for one in (signal if isinstance(signal, list) else [signal]) if one is not None]
-    return sum(one.detach().double().flatten(1).sum(1) for one in parts)
+    return sum(one.detach().flatten(1).sum(1, dtype=torch.float64) for one in parts)
 
 
 def tape(

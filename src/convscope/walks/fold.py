@@ -34,7 +34,8 @@ def fold_batch_norm(graph: Graph, keep: Collection[str] = (), made: Folded | Non
         if below is not None:
             pair = below.name, step.name
             if pair not in made:
-                made[pair] = _folded(graph, below, step)
+                with torch.inference_mode(False), torch.no_grad():  # they may be used by a backward walk later
+                    made[pair] = _folded(graph, below, step)
             weight, bias = made[pair]
             names = f"{below.name}+{step.name}.weight", f"{below.name}+{step.name}.bias"
             tensors[names[0]], tensors[names[1]] = weight, bias

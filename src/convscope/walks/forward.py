@@ -29,9 +29,9 @@ class Plan:
 
     given: tuple[str, ...]
     wanted: tuple[str, ...]
-    plain: "_Program"  # differentiable
+    plain: "Program"  # differentiable
     quick: (
-        "_Program"  # for values that nobody differentiates: writes over what is not needed, joins ReLUs to convolutions
+        "Program"  # for values that nobody differentiates: writes over what is not needed, joins ReLUs to convolutions
     )
 
     def __call__(
@@ -44,21 +44,22 @@ class Plan:
         """
         first = values[self.given[0]]
         sizes = size or (first.shape[0], *first.shape[2:4])
-        slow = any(_differentiated(value) or not _is_finite(value) for value in values.values())
+        slow = any(_differentiated(value) or not is_finite(value) for value in values.values())
         program = self.plain if slow else self.quick
         found = program.run([values[name] for name in self.given], sizes, tap)
         return {name: found[program.slots[name]] for name in self.wanted}
 
 
 @dataclass(frozen=True)
-class _Program:
+class Program:
     """Instructions over numbered places for values; the given values stand in the first places."""
 
     instructions: "tuple[_Instruction, ...]"
     slots: Mapping[str, int]
+    n_given: int
 
     def run(self, given: Sequence[Any], sizes: tuple[int, ...], tap: Tap | None) -> list[Any]:
-        slots: list[Any] = [*given, *[None] * (len(self.slots) - len(given))]
+        slots: list[Any] = [*given, *[None] * (len(self.slots) - self.n_given)]
         for step in self.instructions:
             args, kwargs = list(step.args), dict(step.kwargs)
             for place, hole in step.holes:
@@ -80,10 +81,10 @@ def _differentiated(value: Any) -> bool:
     return transformed or forward_mode or (torch.is_grad_enabled() and bool(value.requires_grad))
 
 
-def _is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> bool:
     """Whether these are numbers; a convolution joined with its ReLU would turn NaN into 0. On a GPU nothing is joined."""
     if isinstance(value, (list, tuple)):
-        return all(_is_finite(part) for part in value)
+        return all(is_finite(part) for part in value)
     return value.device.type != "cpu" or not value.is_floating_point() or bool(torch.isfinite(value.sum()))
 
 
@@ -111,14 +112,24 @@ def plan(graph: Graph, wanted: Iterable[str], given: Sequence[str] = (INPUT,), t
     return Plan(
         given,
         wanted,
-        plain=_program(graph, wanted, given, tapped, overwrite=False),
-        quick=_program(fuse_relu(graph, kept), wanted, given, tapped, overwrite=True),
+        plain=program(graph, wanted, given, tapped),
+        quick=program(fuse_relu(graph, kept), wanted, given, tapped, overwrite=_FRESH),
     )
 
 
-def _program(
-    graph: Graph, wanted: Sequence[str], given: Sequence[str], tapped: Collection[str], *, overwrite: bool
-) -> _Program:
+def program(
+    graph: Graph,
+    wanted: Sequence[str],
+    given: Sequence[str],
+    tapped: Collection[str] = (),
+    *,
+    overwrite: Collection[str] = (),
+    read_once: bool = False,
+) -> Program:
+    """Instructions for the wanted steps. The values of operations in `overwrite` may be written over by their last reader.
+
+    With `read_once`, by their only reader: others may have kept what they read, for a backward pass.
+    """
     steps = needed(graph, (*wanted, *tapped), given)
     slots = {name: i for i, name in enumerate((*given, *(step.name for step in steps)))}
     last_use = {name: i for i, step in enumerate(steps) for name in step.inputs}
@@ -130,8 +141,8 @@ def _program(
             done = (*done, slots[step.name])
         places: list[tuple[int | str, Any]] = [*enumerate(step.args), *step.kwargs.items()]
         filled = {place: _filled(argument, graph, slots) for place, argument in places}
-        in_place = _in_place(graph, step, overwritable, last_use, i, wanted) if overwrite else None
-        if _is_among(step, _FRESH):
+        in_place = _in_place(graph, step, overwritable, last_use, i, wanted)
+        if _is_among(step, overwrite) and not (read_once and len(graph.readers[step.name]) > 1):
             overwritable.add(step.name)
         instructions.append(
             _Instruction(
@@ -144,7 +155,7 @@ def _program(
                 tapped=step.name if step.name in tapped else None,
             )
         )
-    return _Program(tuple(instructions), slots)
+    return Program(tuple(instructions), slots, len(given))
 
 
 def needed(graph: Graph, wanted: Sequence[str], given: Sequence[str]) -> list[Step]:

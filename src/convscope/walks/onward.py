@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import BATCH, Layout
 from convscope.walks.backward import Tape, tape
+from convscope.walks.derivative import Derivative, Signal
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 
@@ -25,6 +27,11 @@ class Above:
     images: Mapping[
         str, int | None
     ]  # values that flow past the layer, and the dimension of each that counts the images
+
+    @cached_property
+    def derivative(self) -> Derivative:
+        """The same steps, for gradients without rules."""
+        return Derivative(self.graph, self.layer, self.output, tuple(self.images))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,40 @@ class Onward:
         """The same walk, remembered: signals can be sent back from the output down to the layer."""
         size = (maps.shape[0], *self.size)
         return tape(self.above.graph, self._values(maps), [self.above.output], size, sources=[self.above.layer])
+
+    def gradient(self, maps: torch.Tensor, signal: Signal) -> tuple[torch.Tensor, torch.Tensor]:
+        """The output's value, and the gradient by these maps of what `signal` weighs in it."""
+        values, size, way = self._values(maps), (maps.shape[0], *self.size), self.above.derivative
+        value, found = way.up(values, size, signal)
+        return value, self.layout.to_map(way.down(found, values, size)).float()
+
+    def total_gradient(
+        self,
+        n_variants: int,
+        variants: Callable[[slice], torch.Tensor],
+        signal: Signal,
+        progress: Callable[[int, int], None],
+    ) -> torch.Tensor:
+        """The sum of the gradients by n variants of each input's maps, in the shape of `maps`.
+
+        `variants` gives some of them at a time, grouped by input.
+        """
+        way, n_inputs = self.above.derivative, self.maps.shape[0]
+        dim = _images(self.above.graph, way.entry) or 0
+        own = self._values(self.maps)
+        at_once = max(1, way.n_at_once(own[self.above.layer].shape) // n_inputs)
+        total = torch.zeros(())
+        for first in range(0, n_variants, at_once):
+            part = slice(first, min(first + at_once, n_variants))
+            maps = variants(part)
+            _, found = way.up(self._values(maps), (maps.shape[0], *self.size), signal)
+            grouped = found.unflatten(dim, (n_inputs, part.stop - part.start, -1))
+            total = total + grouped.sum(dim + 1, dtype=torch.promote_types(found.dtype, torch.float32)).flatten(
+                dim, dim + 1
+            )
+            progress(part.stop, n_variants)
+        total = total.to(own[self.above.layer].dtype)
+        return self.layout.to_map(way.down(total, own, (n_inputs, *self.size))).float()
 
     def _values(self, maps: torch.Tensor) -> dict[str, Any]:
         n_inputs = self.maps.shape[0]

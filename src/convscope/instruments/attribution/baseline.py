@@ -30,7 +30,7 @@ def baseline_inputs(inputs: torch.Tensor, preprocess: Preprocess, kind: str, see
         return blurred(inputs, _BLUR_FRAC * min(inputs.shape[-2:]))
     if kind == "noise":
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(inputs.shape, generator=generator).to(inputs)
+        noise = torch.randn(inputs.shape[1:], generator=generator).to(inputs)  # the same for all, whatever the batch
         return inputs.mean((2, 3), keepdim=True) + noise * inputs.std((2, 3), keepdim=True)
     raise UnknownNameError("baseline", kind, BASELINES)
 

@@ -11,15 +11,26 @@ The map is the sum over units, where it is positive.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from convscope.instruments.attribution.method import LAST_MAPS, Method, Question, Values
+from convscope.instruments.attribution.variants import positions
+from convscope.network import Network
 from convscope.registry import register
+
+# Operations that are affine in the values they read, if only one of these depends on the place, or they are added.
+_AFFINE = frozenset(
+    {"mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "conv2d", "linear", "addmm", "batch_norm", "add", "sub", "cat"}
+    | {"flatten", "reshape", "permute", "transpose", "squeeze", "unsqueeze"}
+)
 
 
 @dataclass(frozen=True)
-class _CAM(Method):
+class CAM(Method):
+    """What the family shares: scores live in the last maps, and only positive ones are shown."""
+
     place = LAST_MAPS
     signed = False
 
@@ -27,64 +38,77 @@ class _CAM(Method):
     def channels(self) -> str:
         return "positive"
 
+    def question(self, network: Network, inputs: torch.Tensor, *asked: Any, **more: Any) -> Question:
+        """What is asked, checked; of the network as it is quickest: most of the work is the pass up to the layer."""
+        network.graph_for(inputs)
+        return super().question(network.quick_for(inputs), inputs, *asked, **more)
+
 
 @register("method", "grad_cam")
 @dataclass(frozen=True)
-class GradCAM(_CAM):
+class GradCAM(CAM):
     """Maps weighted by the mean gradient of each unit; at the layer below a global mean, times its size, exactly CAM."""
 
     title = "Grad-CAM"
     paper = "Selvaraju et al. 2016, arXiv:1610.02391"
 
     def values(self, question: Question) -> Values:
-        gradients, _ = question.back(question.maps)
-        return Values(_positions(gradients).mean((2, 3), keepdim=True) * _positions(question.maps))
+        maps, gradients = _maps_and_gradients(question)
+        return Values(gradients.mean((2, 3), keepdim=True) * maps)
 
 
 @register("method", "grad_cam_plus_plus")
 @dataclass(frozen=True)
-class GradCAMPlusPlus(_CAM):
-    """Maps weighted by positive gradients, each position's share found as if the score were the exponential of a logit."""
+class GradCAMPlusPlus(CAM):
+    """Maps weighted by positive gradients, each position's share found as if the score were the exponential of a logit.
+
+    Eq. 19 divides G^2 by 2 G^2 + sum(A) G^3: that is 1 / (2 + sum(A) G), which is used here. With a small number added below
+    instead (as in grad-cam, 1e-6) gradients below a thousandth, the usual size on real networks, get other shares.
+    """
 
     title = "Grad-CAM++"
     paper = "Chattopadhay et al. 2017, arXiv:1710.11063"
 
     def values(self, question: Question) -> Values:
-        maps = _positions(question.maps)
-        gradients = _positions(question.back(question.maps)[0])
-        below = 2 * gradients**2 + maps.sum((2, 3), keepdim=True) * gradients**3
-        share = gradients**2 / (below + 1e-6)
-        share = torch.where(gradients != 0, share, torch.zeros_like(share))
+        maps, gradients = _maps_and_gradients(question)
+        below = 2 + maps.sum((2, 3), keepdim=True) * gradients
+        share = torch.where(below.abs() > 1e-6, 1 / below, torch.zeros_like(below))
         weights = (share * gradients.clamp(min=0)).sum((2, 3), keepdim=True)
         return Values(weights * maps)
 
 
 @register("method", "layer_cam")
 @dataclass(frozen=True)
-class LayerCAM(_CAM):
+class LayerCAM(CAM):
     """Maps weighted by the positive gradient at each position; sharp at early layers too."""
 
     title = "LayerCAM"
     paper = "Jiang et al. 2021, doi:10.1109/TIP.2021.3089943"
 
     def values(self, question: Question) -> Values:
-        gradients, _ = question.back(question.maps)
-        return Values(_positions(gradients.clamp(min=0)) * _positions(question.maps))
+        maps, gradients = _maps_and_gradients(question)
+        return Values(gradients.clamp(min=0) * maps)
 
 
 @register("method", "hires_cam")
 @dataclass(frozen=True)
-class HiResCAM(_CAM):
-    """Maps times gradient: where a global mean and one dense layer follow, exactly what each position adds to the logit."""
+class HiResCAM(CAM):
+    """Maps times gradient: where a global mean and one dense layer follow, exactly what each position adds to the logit.
+
+    There (and above any layer that only affine operations follow) the values add up to the score less that of empty maps.
+    """
 
     title = "HiResCAM"
     paper = "Draelos and Carin 2020, arXiv:2011.08891"
 
     def values(self, question: Question) -> Values:
-        gradients, _ = question.back(question.maps)
-        return Values(_positions(gradients) * _positions(question.maps))
+        maps, gradients = _maps_and_gradients(question)
+        promised = None
+        if all(step.op in _AFFINE for step in question.path):
+            promised = question.unchanged.double() - question.score(torch.zeros_like(question.maps)).double()
+        return Values(gradients * maps, promised)
 
 
-def _positions(maps: torch.Tensor) -> torch.Tensor:
-    """Values as `batch unit y x`; a vector has one position."""
-    return maps.reshape(*maps.shape[:2], 1, 1) if maps.dim() == 2 else maps
+def _maps_and_gradients(question: Question) -> tuple[torch.Tensor, torch.Tensor]:
+    maps = positions(question, question.maps)
+    return maps, positions(question, question.back(question.maps)[0])

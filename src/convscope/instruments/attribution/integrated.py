@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from convscope.instruments.attribution.baseline import baseline_maps
-from convscope.instruments.attribution.method import Method, Question, Values, chunks
+from convscope.instruments.attribution.method import Method, Question, Values
 from convscope.registry import register
 
 MOST_STEPS = 4096
@@ -29,7 +29,6 @@ class IntegratedGradients(Method):
     n_steps: int = 50
     baseline: str = "zero"  # "zero" (0 after normalisation, the mean colour of training), "black", "white", "blur"
     error: float | None = None  # stop when completeness holds to this part
-    batch_size: int = 8
 
     def values(self, question: Question) -> Values:
         start = baseline_maps(question, self.baseline)
@@ -47,12 +46,10 @@ class IntegratedGradients(Method):
 
     def _integral(self, question: Question, start: torch.Tensor, n_steps: int) -> torch.Tensor:
         way = question.maps - start
-        total = torch.zeros_like(way)
         middles = (torch.arange(n_steps, dtype=torch.float64) + 0.5) / n_steps
-        for part in chunks(n_steps, max(1, self.batch_size // len(way))):
+
+        def points(part: slice) -> torch.Tensor:
             share = middles[part].to(way).reshape(1, -1, *[1] * (way.dim() - 1))
-            points = (start[:, None] + share * way[:, None]).flatten(0, 1)
-            gradients, _ = question.back(points)
-            total += gradients.unflatten(0, (len(way), -1)).sum(1)
-            question.progress(part.stop, n_steps)
-        return way * total / n_steps
+            return (start[:, None] + share * way[:, None]).flatten(0, 1)
+
+        return way * question.total_gradient(n_steps, points) / n_steps

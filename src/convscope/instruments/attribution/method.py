@@ -5,8 +5,8 @@ leaf file holds the paper's equation alone: `values`, what each unit at each pos
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph, Step
 from convscope.instruments.attribution.target import Asked as AskedTarget
-from convscope.instruments.attribution.target import Target, layout_of, resolve_target
+from convscope.instruments.attribution.target import Target, layout_of, resolve_target, target_step
 from convscope.instruments.attribution.treatment import path
 from convscope.network import Network
+from convscope.network.layers import Layer
 from convscope.walks.backward import Passed, Rules, Tape, gradient
 from convscope.walks.onward import Onward
 
@@ -36,12 +37,8 @@ class Question:
     target: Target
     layer: str  # the step where scores live; "input" is the image
     progress: Progress
-
-    @cached_property
-    def above(self) -> Onward:
-        """The network from the place to what is explained."""
-        with torch.no_grad():
-            return self.network.onward(self.layer, self.inputs, self.target.step)
+    above: Onward  # the network from the place to what is explained
+    unchanged: torch.Tensor  # the score itself, one for each image
 
     @property
     def graph(self) -> Graph:
@@ -60,9 +57,19 @@ class Question:
 
     def back(self, maps: torch.Tensor, rules: Rules = gradient) -> tuple[torch.Tensor, torch.Tensor]:
         """What arrives at the place when the target's derivative is sent back, `batch unit y x`; and the score itself."""
+        if rules is gradient:
+            value, found = self.above.gradient(maps, self._signal)
+            return found, self._scored(value)
         tape = self.tape(maps)
         passed = tape.back({self.target.step: self.derivative(tape)}, [self.layer], rules)
         return self.arrived(passed), self._scored(tape.values[self.target.step])
+
+    def total_gradient(self, n_variants: int, variants: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+        """The sum of the gradients at n variants of each image's maps, `batch unit y x`; computed a few at a time.
+
+        `variants` gives some of them, grouped by image.
+        """
+        return self.above.total_gradient(n_variants, variants, self._signal, self.progress)
 
     def tape(self, maps: torch.Tensor) -> Tape:
         """The walk from these maps to the target, remembered."""
@@ -70,8 +77,7 @@ class Question:
 
     def derivative(self, tape: Tape) -> torch.Tensor:
         """The derivative of the score by the target step's value, shaped like that value: the signal a gradient starts with."""
-        value = tape.values[self.target.step]
-        return self._held(self.target.signal(self._shown(value).float())).to(value.dtype)
+        return self._signal(tape.values[self.target.step])
 
     def arrived(self, passed: Passed) -> torch.Tensor:
         """What came down to the place, `batch unit y x`, float32."""
@@ -81,6 +87,9 @@ class Question:
     def path(self) -> tuple[Step, ...]:
         """The steps between the place and the target."""
         return path(self.graph, self.layer, self.target.step)
+
+    def _signal(self, value: torch.Tensor) -> torch.Tensor:
+        return self._held(self.target.signal(self._shown(value).float())).to(value.dtype)
 
     def _scored(self, value: torch.Tensor) -> torch.Tensor:
         return self.target.score(self._shown(value).float())
@@ -99,6 +108,7 @@ class Values:
     values: torch.Tensor  # `batch unit y x`: what each unit at each position contributes, signed
     promised: torch.Tensor | None = None  # what they should add up to, for each image, where the method promises that
     notes: tuple[str, ...] = ()  # what was computed otherwise than the paper says, where
+    standard_error: torch.Tensor | None = None  # of each value, where they are estimated from random draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +124,7 @@ class Attribution:
     score: torch.Tensor  # what is explained, a number for each image
     promised: torch.Tensor | None = None  # what `values` should add up to
     notes: tuple[str, ...] = ()
+    standard_error: torch.Tensor | None = field(repr=False, default=None)  # of `values`, where they are estimates
 
     @cached_property
     def map(self) -> torch.Tensor:
@@ -179,7 +190,6 @@ class Method(ABC):
         question = self.question(network, inputs, target, layer, progress)
         with torch.no_grad():
             found = self.values(question)
-            score = question.score(question.maps)
         return Attribution(
             method=self,
             network=network,
@@ -187,9 +197,10 @@ class Method(ABC):
             target=question.target,
             layer=question.layer,
             values=found.values,
-            score=score,
+            score=question.unchanged,
             promised=found.promised,
             notes=found.notes,
+            standard_error=found.standard_error,
         )
 
     def question(
@@ -203,14 +214,16 @@ class Method(ABC):
         """What is asked, checked."""
         network.graph_for(inputs)  # raises InputShapeError
         inputs = inputs.detach()
-        if isinstance(target, Target):
-            resolved = target
-        else:
-            with torch.no_grad():
-                resolved = resolve_target(network, network(inputs), target)
+        top = target_step(network, target)
         place = self.place if layer is None else layer
-        step = last_maps(network, resolved.step) if place == LAST_MAPS else network.resolve(place)
-        return Question(network, inputs, resolved, step, progress or _silent)
+        step = last_maps(network, top) if place == LAST_MAPS else network.resolve(place)
+        with torch.no_grad():  # one pass: up to the place, and from there on
+            above = network.onward(step, inputs, top)
+            value = above(above.maps)
+            logits = value if top == network.output else network(inputs)
+            resolved = resolve_target(network, logits, target)
+            unchanged = resolved.score(layout_of(network, top, inputs).to_map(value).float())
+        return Question(network, inputs, resolved, step, progress or _silent, above, unchanged)
 
     @abstractmethod
     def values(self, question: Question) -> Values:
@@ -224,18 +237,33 @@ class Method(ABC):
 
 def last_maps(network: Network, target: str) -> str:
     """The last layer with positions below a target, class maps left out. Raises UsageError where there is none."""
+    found = next(_with_maps(network, target), None)
+    if found is None:
+        raise UsageError(
+            "The last layer with maps was asked for.",
+            f"'{target}' has no layer with positions below it.",
+            "Name a layer, or use a method whose scores live at the image.",
+        )
+    return found.name
+
+
+def places(network: Network, n_sizes: int = 3) -> tuple[str, ...]:
+    """Where class activation maps are worth trying: the last layer of each of the last sizes of maps, the last first."""
+    found: dict[tuple[int, int] | None, str] = {}
+    for row in _with_maps(network, network.output):
+        found.setdefault(row.map_shape, row.name)
+    return tuple(found.values())[:n_sizes]
+
+
+def _with_maps(network: Network, target: str) -> Iterator[Layer]:
+    """The layers with positions below a target, the last first, class maps left out."""
     below = network.graph.below([target])
     for row in reversed(network.layers):
         size = row.map_shape
         if row.name not in below or size is None or max(size) < 2 or row.name == target:
             continue
         if row.kind in ("conv", "activation", "norm", "sum", "concat", "product") and row.n_units != network.n_classes:
-            return row.name
-    raise UsageError(
-        "The last layer with maps was asked for.",
-        f"'{target}' has no layer with positions below it.",
-        "Name a layer, or use a method whose scores live at the image.",
-    )
+            yield row
 
 
 def _silent(done: int, total: int) -> None:
@@ -249,4 +277,4 @@ def chunks(total: int, size: int) -> list[slice]:
 
 def settings(method: Method) -> dict[str, Any]:
     """The settings of a method, fit for JSON."""
-    return {name: getattr(method, name) for name in method.__dataclass_fields__}
+    return {item.name: getattr(method, item.name) for item in fields(method)}

@@ -10,6 +10,8 @@ import torch
 from convscope.instruments.attribution.method import Method, Question, Values, chunks
 from convscope.registry import register
 
+AT_ONCE = 8  # copies, where their gradients are not summed before they reach the image
+
 
 @register("method", "smoothgrad")
 @dataclass(frozen=True)
@@ -25,23 +27,26 @@ class SmoothGrad(Method):
     noise: float = 0.15  # standard deviation, in parts of the image's range (largest less smallest value)
     squared: bool = False
     seed: int = 0
-    batch_size: int = 8
 
     @property
     def channels(self) -> str:
         return "absolute"
 
     def values(self, question: Question) -> Values:
-        maps = question.maps
-        n_images, dims = len(maps), tuple(range(1, maps.dim()))
+        maps, n_images = question.maps, len(question.maps)
+        dims = tuple(range(1, maps.dim()))
         spread = self.noise * (maps.amax(dims, keepdim=True) - maps.amin(dims, keepdim=True))
-        total = torch.zeros_like(maps)
-        for part in chunks(self.n_samples, max(1, self.batch_size // n_images)):
+
+        def copies(part: slice) -> torch.Tensor:
             drawn = torch.stack([self._noise(i, maps) for i in range(part.start, part.stop)], 1)
-            copies = (maps[:, None] + drawn * spread[:, None]).flatten(0, 1)
-            gradients, _ = question.back(copies)
-            gradients = gradients.square() if self.squared else gradients
-            total += gradients.unflatten(0, (n_images, -1)).sum(1)
+            return (maps[:, None] + drawn * spread[:, None]).flatten(0, 1)
+
+        if not self.squared:
+            return Values(question.total_gradient(self.n_samples, copies) / self.n_samples)
+        total = torch.zeros_like(maps)
+        for part in chunks(self.n_samples, max(1, AT_ONCE // n_images)):
+            gradients, _ = question.back(copies(part))
+            total += gradients.square().unflatten(0, (n_images, -1)).sum(1)
             question.progress(part.stop, self.n_samples)
         return Values(total / self.n_samples)
 

@@ -70,7 +70,7 @@ def resolve_target(network: Network, logits: torch.Tensor, asked: Asked = None) 
     if asked is None:
         plus = tuple(logits.argmax(1).tolist())
         return _classes(network, plus)
-    if isinstance(asked, str) and ":" in asked and (network.classes is None or asked not in network.classes.names):
+    if isinstance(asked, str) and _names_unit(network, asked):
         return _unit(network, asked, n_images)
     if isinstance(asked, tuple):
         if len(asked) != 2:
@@ -85,6 +85,13 @@ def resolve_target(network: Network, logits: torch.Tensor, asked: Asked = None) 
             raise _wrong(several[:5], f"There are {len(several)} for {n_images} images.")
         return _classes(network, tuple(_class(network, one) for one in several))
     return _classes(network, (_class(network, asked),) * n_images)
+
+
+def target_step(network: Network, asked: Asked = None) -> str:
+    """The step that what was meant is read from: the logits, or a layer. Raises UsageError for a unit or position not there."""
+    if isinstance(asked, Target):
+        return asked.step
+    return _unit(network, asked, 1).step if isinstance(asked, str) and _names_unit(network, asked) else network.output
 
 
 def class_name(network: Network, index: int) -> str:
@@ -122,6 +129,10 @@ def _class(network: Network, asked: Any) -> int:
     if not 0 <= asked < n_classes:
         raise _wrong(asked, f"The network has {n_classes} class{'es' if n_classes > 1 else ''}, 0 to {n_classes - 1}.")
     return asked
+
+
+def _names_unit(network: Network, asked: str) -> bool:
+    return ":" in asked and (network.classes is None or asked not in network.classes.names)
 
 
 def _unit(network: Network, place: str, n_images: int) -> Target:

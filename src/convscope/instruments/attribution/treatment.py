@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convscope.errors import MissingRuleError
-from convscope.graph.graph import Graph, Step
+from convscope.graph.graph import INPUT, Graph, Step
 from convscope.walks.backward import Rule, Rules
 
 
@@ -35,6 +35,12 @@ def path(graph: Graph, layer: str, target: str) -> tuple[Step, ...]:
 def untreated(treatments: Treatments, steps: Sequence[Step]) -> tuple[str, ...]:
     """Operations without a rule, as "operation in 'layer'"."""
     return tuple(f"{step.op} in '{step.name}'" for step in steps if step.op not in treatments)
+
+
+def refusals(treatments: Treatments, graph: Graph) -> tuple[str, ...]:
+    """Operations between the image and any output of a graph that have no rule, as "operation in 'layer'"."""
+    steps = [path(graph, INPUT, output) for output in graph.outputs.values()]
+    return tuple(dict.fromkeys(one for some in steps for one in untreated(treatments, some)))
 
 
 def substitutions(treatments: Treatments, steps: Sequence[Step]) -> tuple[str, ...]:

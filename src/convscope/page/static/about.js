@@ -25,17 +25,17 @@ export function About({ overview }) {
     ...Object.entries(versions),
   ].filter(([, value]) => value !== undefined && value !== "");
   const notes = network.notes ?? [];
-  const missing = overview.not_finite ?? [];
+  const missing = overview.not_finite; // a study counts them
   return html`
     <dl class="pairs">
       ${facts.map(([key, value]) => html`<div><dt>${shown(key)}</dt><dd><${Name} of=${written(value)} /></dd></div>`)}
     </dl>
     ${notes.length > 0 && html`<h3>Notes on the network</h3>`}
     ${notes.length > 0 && html`<ul class="plain">${notes.map((note) => html`<li>${shown(note)}</li>`)}</ul>`}
-    <h3>Numbers that were left out</h3>
-    ${missing.length
+    ${missing && html`<h3>Numbers that were left out</h3>`}
+    ${missing && (missing.length
       ? html`<ul class="plain">${missing.map((one) => html`<li><${Missing} ...${one} /></li>`)}</ul>`
-      : html`<p>None: every activation was finite.</p>`}`;
+      : html`<p>None: every activation was finite.</p>`)}`;
 }
 
 /** A layer whose activations were not all finite. */

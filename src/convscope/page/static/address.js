@@ -23,16 +23,16 @@ export const VIEWS = { why: ["net", "claim"], layers: ["net"], exemplars: ["net"
 const encodable = (name) => name.replace(/[\ud800-\udfff]/gu, "\ufffd");
 
 /** The known name that an address means. @param {string[]} known @param {string} asked */
-const meant = (known, asked) => known.find((name) => encodable(name) === asked);
+export const meant = (known, asked) => known.find((name) => encodable(name) === asked);
 
 /** The address of a place, written in full. @param {string} view @param {Record<string, string>} values */
-export function write(view, values) {
-  const pairs = [["view", view], ...VIEWS[view].map((key) => [key, values[key] ?? ""])];
+export function write(view, values, views = VIEWS) {
+  const pairs = [["view", view], ...views[view].map((key) => [key, values[key] ?? ""])];
   return `#${pairs.map(([key, value]) => `${key}=${encodeURIComponent(encodable(value))}`).join("&")}`;
 }
 
 /** The keys and values of an address; null where it cannot be decoded. @param {string} hash */
-function read(hash) {
+export function read(hash) {
   const found = {};
   for (const pair of hash.replace(/^#/, "").split("&").filter(Boolean)) {
     const cut = pair.indexOf("=");

@@ -9,7 +9,7 @@ export class SourceError extends Error {
 }
 
 /**
- * The data of a study. Each function returns a promise, rejected with a SourceError where the host lacks something.
+ * The data of a study, or of answers. Each function returns a promise, rejected with a SourceError where the host lacks something.
  * @param {{kind: "file", document: Document}} host
  */
 export function source(host) {
@@ -34,5 +34,10 @@ function file(document) {
     if (at < 0) throw new SourceError("not_in_file", `The exemplars of the layer “${layer}” are not in this file.`);
     return block(`exemplars/${at}`);
   };
-  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars };
+  const answer = async (image) => {
+    const at = (await overview()).images.findIndex((one) => one.id === image);
+    if (at < 0) throw new SourceError("not_in_file", `The image “${image}” is not in this file.`);
+    return block(`answer/${at}`);
+  };
+  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars, answer };
 }

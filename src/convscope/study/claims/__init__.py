@@ -2,5 +2,6 @@
 
 from convscope.study.claims.accuracy import Accuracy as Accuracy
 from convscope.study.claims.alive import AliveUnits as AliveUnits
+from convscope.study.claims.predictions import WhyThesePredictions as WhyThesePredictions
 from convscope.study.claims.selectivity import ClassSelectivity as ClassSelectivity
 from convscope.study.claims.sharing import WeightSharing as WeightSharing

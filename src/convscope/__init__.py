@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from convscope.instruments.attribution import RISE as RISE
     from convscope.instruments.attribution import AblationCAM as AblationCAM
     from convscope.instruments.attribution import Attribution as Attribution
-    from convscope.instruments.attribution import DeepLIFT as DeepLIFT
     from convscope.instruments.attribution import Deconvnet as Deconvnet
+    from convscope.instruments.attribution import DeepLIFT as DeepLIFT
     from convscope.instruments.attribution import GradCAM as GradCAM
     from convscope.instruments.attribution import GradCAMPlusPlus as GradCAMPlusPlus
     from convscope.instruments.attribution import Gradient as Gradient

@@ -89,10 +89,10 @@ def test_a_convolution_whose_relu_writes_over_it() -> None:
     """pytorch-grad-cam keeps the memory, not the values: it weights what the in-place ReLU left there."""
     module = built("squeezenet1_1").double()
     inputs = SEEN.double()
-    ours = as_grad_cam_shows(HiResCAM()(load(module, size=SIZE), inputs, target=[3, 7], layer="features.0"))
+    ours = as_grad_cam_shows(GradCAM()(load(module, size=SIZE), inputs, target=[3, 7], layer="features.0"))
     twin = out_of_place(module)
     right, wrong = (
-        grad_cam("HiResCAM", each, each.get_submodule("features.0"), inputs, [3, 7]) for each in (twin, module)
+        grad_cam("GradCAM", each, each.get_submodule("features.0"), inputs, [3, 7]) for each in (twin, module)
     )
     np.testing.assert_allclose(ours, right, atol=1e-4)
     assert np.abs(ours - wrong).max() > 0.1

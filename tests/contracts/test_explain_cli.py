@@ -11,8 +11,12 @@ from PIL import Image
 from planted_answers import Corner, Counting, Refusing, Told, result
 
 from convscope import registry
+from convscope.answer import Advice
+from convscope.answer.advice import Compared
 from convscope.cli import main
+from convscope.cli.explain import print_advice
 from convscope.instruments.attribution.checks import Outcome
+from convscope.intervals import Interval
 
 NET = "tests_explain_net.py:build"
 SIZE = ("--size", "33x57")
@@ -214,3 +218,28 @@ def test_a_network_of_one_logit(here: Path, capsys: pytest.CaptureFixture[str], 
     code, out, err = run(capsys, "tests_explain_net.py:single", "photos/cat/0.png", *SIZE, "-m", "gradient")
     assert code == 0, err
     assert "(sigmoid)" in out
+
+
+def test_compare_measures_and_writes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (NET, "photos", *SIZE, "-m", "grad_cam", "-m", "gradient", "--limit", "2", "--compare")
+    code, out, err = run(capsys, *asked, "--html", "advice.html", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["schema"] == "convscope.advice"
+    assert {row["name"].partition(":")[0] for row in found["rows"]} == {"grad_cam", "gradient"}
+    assert '"advice":{' in (here / "advice.html").read_text()
+
+
+def test_compare_prints_what_to_use(capsys: pytest.CaptureFixture[str]) -> None:
+    gain = Interval(0.3, 0.2, 0.4)
+    holds = {"class_dependence": 1.0, "weight_dependence": None}
+    rows = (
+        Compared("grad_cam", "Grad-CAM", "conv", 8, gain, gain, gain, holds, 2.5),
+        Compared("lrp", "LRP", "input", 0, gain, gain, gain, {}, float("nan"), "no rule for 'frac' [in 3]"),
+    )
+    print_advice(Advice("Use Grad-CAM at 'conv' [here].", "grad_cam", rows, {"centre": gain}, ("mean", "blur"), 8, 0))
+    out = capsys.readouterr().out
+    assert "✓ Grad-CAM" in out
+    assert "+0.20 to +0.40" in out
+    assert "no rule for 'frac' [in 3]" in out
+    assert "Use Grad-CAM at 'conv' [here]." in out

@@ -86,7 +86,7 @@ def _naive(rule: str, a: list[float], w: list[list[float]], bias: list[float], c
             if rule != "zero":
                 total += EPS if total >= 0 else -EPS
             for j, part in enumerate(parts):
-                passed[j] += part / total * amount  # noqa: B023
+                passed[j] += part / total * amount
 
         if rule in ("zero", "epsilon"):
             shared(plain, bias[k], relevance)
@@ -135,7 +135,9 @@ def test_each_rule_of_a_convolution_is_its_equation(composite: str, groups: int)
     images = _images(2, Y, X, 4)
     found = LRP(composite)(net, images, target="0:3")
     double = copy.deepcopy(conv).double()
-    weights = _matrix(lambda x: F.conv2d(x, double.weight, None, conv.stride, conv.padding, conv.dilation, groups), (4, Y, X))
+    weights = _matrix(
+        lambda x: F.conv2d(x, double.weight, None, conv.stride, conv.padding, conv.dilation, groups), (4, Y, X)
+    )
     for image, values in zip(images, found.values, strict=True):
         out = double(image[None].double())[0]
         came = torch.zeros_like(out)
@@ -196,7 +198,7 @@ BODIES: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], list[float]]] = 
     "nearest resampling": (lambda x: F.interpolate(x, size=(1, 2), mode="nearest"), [1, 0, 0, 0]),
     "activations pass it unchanged": (lambda x: F.silu(F.gelu(F.hardswish(x[..., 2:3]))), [0, 0, 2.853316, 0]),
     "addcmul": (lambda x: torch.addcmul(x[..., :1], x[..., 1:2], x[..., 2:3], value=2), [1, 6, 6, 0]),
-    "a product of matrices": (lambda x: (x[..., :2] @ x[..., 2:].transpose(2, 3)), [1.5, 4, 1.5, 4]),
+    "a product of matrices": (lambda x: x[..., :2] @ x[..., 2:].transpose(2, 3), [1.5, 4, 1.5, 4]),
 }
 
 
@@ -207,7 +209,9 @@ def test_what_has_no_weights_is_treated_as_the_table_says(name: str) -> None:
     torch.testing.assert_close(_of(body, images), torch.tensor(expected, dtype=torch.float32), rtol=1e-3, atol=1e-5)
 
 
-def _norm_by_loops(x: torch.Tensor, groups: list[list[int]], scale: float, target: int, *, centre: bool = True) -> list[float]:
+def _norm_by_loops(
+    x: torch.Tensor, groups: list[list[int]], scale: float, target: int, *, centre: bool = True
+) -> list[float]:
     """Relevance of one normalised value: scale (x_t - mean) / deviation, the deviation a constant."""
     (group,) = [one for one in groups if target in one]
     mean = sum(float(x[i]) for i in group) / len(group) if centre else 0.0
@@ -254,15 +258,14 @@ def test_the_weights_of_attention_are_held_constant() -> None:
     plain.load_state_dict(module.state_dict())
     found = LRP("zero")(network(module, 3, 4), images, target=1)
     tokens = images.flatten(2).transpose(1, 2)
-    query, key, value = module.qkv(tokens).chunk(3, -1)
+    query, key, _ = module.qkv(tokens).chunk(3, -1)
     weights = (query @ key.transpose(1, 2) / 2).softmax(-1).mean(1)  # of each token in the mean
     slope = module.head.weight[1] @ module.qkv.weight[8:]
-    expected = tokens * slope * weights[..., None]
+    expected = (tokens * slope * weights[..., None]).detach()
     assert relative_error(found.values.flatten(2).transpose(1, 2), expected) < 1e-4
     other = LRP("zero")(network(plain, 3, 4), images, target=1)
     assert relative_error(other.values, found.values) < 1e-4
     assert any("attention" in note for note in found.notes)
-    assert value.shape[-1] == 4
 
 
 # How a network is written
@@ -421,7 +424,9 @@ def test_what_biases_keep_is_what_their_part_is_due() -> None:
     assert any("Biases" in note and "42.9% to 60.0%" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("composite", ["zero", "epsilon", "gamma", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box"])
+@pytest.mark.parametrize(
+    "composite", ["zero", "epsilon", "gamma", "epsilon_plus", "epsilon_plus_flat", "epsilon_gamma_box"]
+)
 def test_values_and_what_biases_keep_add_up_to_the_score(composite: str, resnet18: Network) -> None:
     found = LRP(composite)(resnet18, _images(2, 48, 64), target=5)
     assert float(found.error.max()) < 1e-4
@@ -531,7 +536,9 @@ def test_what_has_no_rule_is_refused_by_name() -> None:
 # Peers
 
 
-def _zennit(module: nn.Module, composite: object, images: torch.Tensor, target: int, start: object = None) -> torch.Tensor:
+def _zennit(
+    module: nn.Module, composite: object, images: torch.Tensor, target: int, start: object = None
+) -> torch.Tensor:
     """zennit's relevance; the norms it has merged are kept from dividing by sqrt(1 + eps) once more, as it leaves them to."""
     with composite.context(copy.deepcopy(module)) as hooked:  # type: ignore[attr-defined]
         for part in hooked.modules():
@@ -567,7 +574,9 @@ class _Block(nn.Module):
 def _resnet_20() -> nn.Module:
     widths = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 2 + [(32, 64, 2)] + [(64, 64, 1)] * 2
     stem = (nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
-    return nn.Sequential(*stem, *(_Block(*width) for width in widths), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    return nn.Sequential(
+        *stem, *(_Block(*width) for width in widths), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)
+    )
 
 
 def _vgg_small() -> nn.Module:
@@ -580,7 +589,10 @@ def _vgg_small() -> nn.Module:
 
 PEERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "vgg": (_vgg_small, "SequentialMergeBatchNorm"),
-    "resnet18": (lambda: import_torchvision("torchvision.models").get_model("resnet18", weights=None), "ResNetCanonizer"),
+    "resnet18": (
+        lambda: import_torchvision("torchvision.models").get_model("resnet18", weights=None),
+        "ResNetCanonizer",
+    ),
     "resnet20": (_resnet_20, "SequentialMergeBatchNorm"),
     "squeezenet1_1": (lambda: import_torchvision("torchvision.models").get_model("squeezenet1_1", weights=None), ""),
 }
@@ -625,7 +637,7 @@ def _without_biases(module: nn.Module) -> nn.Module:
 def test_without_biases_a_resnet_hands_on_all_relevance_where_peers_do_not() -> None:
     """The sums of a residual network: zennit without a canonizer doubles relevance at each of eight, captum does worse."""
     models = import_torchvision("torchvision.models")
-    from captum.attr import LRP as CaptumLRP
+    from captum import attr
     from zennit.composites import EpsilonPlus
 
     module = _without_biases(randomized(models.get_model("resnet18", weights=None), (48, 64)))
@@ -637,7 +649,7 @@ def test_without_biases_a_resnet_hands_on_all_relevance_where_peers_do_not() -> 
     assert float(_zennit(module, EpsilonPlus(), images, 3, start=1.0).sum()) == pytest.approx(256, rel=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        captum = CaptumLRP(copy.deepcopy(module)).attribute(images, target=3)
+        captum = attr.LRP(copy.deepcopy(module)).attribute(images, target=3)
     assert abs(float(captum.sum())) > 1e6
 
 

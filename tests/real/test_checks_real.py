@@ -1,7 +1,6 @@
 """Do the checks say of a real network's maps what slow, simple code said of them?  SqueezeNet 1.1 and photographs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +9,18 @@ import pytest
 import torch
 
 import convscope as cs
-from convscope.instruments.attribution import GradCAM, Gradient, IntegratedGradients, Method
+from convscope.instruments.attribution import Deconvnet, GradCAM, Gradient, GuidedBackprop, IntegratedGradients, Method
 from convscope.instruments.attribution.checks import Outcome, Result, Subject, check_all, distrust, gains
-from convscope.instruments.attribution.method import Question, Values
-from convscope.walks.backward import Call
 
 pytestmark = pytest.mark.data
-N_IMAGES = 8
-
-
-@dataclass(frozen=True)
-class Guided(Method):
-    """Guided backpropagation, written down once more."""
-
-    title, paper = "Guided", "none"
-
-    @property
-    def channels(self) -> str:
-        return "absolute"
-
-    def values(self, question: Question) -> Values:
-        def rule(call: Call, signal: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            return call.gradient(signal.clamp(min=0))
-
-        return Values(question.back(question.maps, lambda step: rule if step.op == "relu" else None)[0])
+N_IMAGES = 6
 
 
 METHODS: dict[str, Method] = {
     "grad_cam": GradCAM(),
     "gradient": Gradient(),
-    "guided": Guided(),
+    "guided": GuidedBackprop(),
+    "deconvnet": Deconvnet(),
     "integrated": IntegratedGradients(n_steps=8),
 }
 
@@ -78,7 +59,9 @@ def mean(found: list[dict[str, Result]], key: str, figure: Any) -> float:
 def test_insertion_gains_are_those_of_slow_code(subjects: list[Subject]) -> None:
     """Stated for 30 photographs: Grad-CAM .36, centre .27, gradient .20, edges .16, integrated gradients with sign about 0."""
     found: dict[str, list[Mapping[str, Any]]] = {
-        name: [gains(one, one.explain(METHODS[name])) for one in subjects] for name in METHODS if name != "guided"
+        name: [gains(one, one.explain(METHODS[name])) for one in subjects]
+        for name in METHODS
+        if name not in ("guided", "deconvnet")
     }
     for fill in ("mean", "blur"):
         over = {name: np.mean([one[fill]["insertion"]["random"] for one in ones]) for name, ones in found.items()}
@@ -87,19 +70,20 @@ def test_insertion_gains_are_those_of_slow_code(subjects: list[Subject]) -> None
         assert over["grad_cam"] > 0.2
         assert 0.05 < over["gradient"] < over["grad_cam"]
         assert abs(over["integrated"]) < 0.12
-        assert 0.1 < centre
+        assert centre > 0.1
 
 
 def test_guided_backprop_hardly_depends_on_the_class(results: dict[str, list[dict[str, Result]]]) -> None:
-    """Stated: correlation with the map of a random class .94 for guided, .22 for the gradient, .05 for Grad-CAM."""
+    """Stated: correlation with the map of a random class .94 for guided, .999 for deconvnet, .22 gradient, .05 Grad-CAM."""
 
     def of_random(figures: Mapping[str, Any]) -> float:
         return figures["random_class"]["correlation"]
 
     assert mean(results["guided"], "class_dependence", of_random) >= 0.85
+    assert mean(results["deconvnet"], "class_dependence", of_random) >= 0.95
     assert mean(results["gradient"], "class_dependence", of_random) <= 0.35
     assert mean(results["grad_cam"], "class_dependence", of_random) <= 0.35
-    for one in results["guided"]:
+    for one in results["guided"] + results["deconvnet"]:
         assert one["class_dependence"].outcome == Outcome.FAILS
         assert "hardly depends on the class" in distrust(list(one.values()))
     for name in ("gradient", "grad_cam"):
@@ -122,4 +106,4 @@ def test_most_maps_that_should_pass_do(results: dict[str, list[dict[str, Result]
     trusted = {name: np.mean([not distrust(list(one.values())) for one in found]) for name, found in results.items()}
     assert trusted["grad_cam"] >= 0.6
     assert trusted["gradient"] >= 0.5
-    assert trusted["guided"] == 0
+    assert trusted["guided"] == trusted["deconvnet"] == 0

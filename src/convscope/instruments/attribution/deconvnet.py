@@ -1,7 +1,7 @@
 """What pattern of pixels would the network project back from this prediction?  The deconvolutional network.
 
-Zeiler and Fergus 2013 (arXiv:1311.2901), section 2.1: maps are unpooled by the switches of max-pooling, rectified, and filtered with the
-transposed filters. As a backward walk: the gradient, but at a rectifier the signal itself is rectified, whatever went in.
+Zeiler and Fergus 2013 (arXiv:1311.2901), section 2.1: maps are unpooled by the switches of max-pooling, rectified, and filtered
+with the transposed filters. As a backward walk: the gradient, but at a rectifier the signal itself is rectified, whatever went in.
 """
 
 from collections.abc import Sequence

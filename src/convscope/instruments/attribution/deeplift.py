@@ -1,7 +1,7 @@
 """Which pixels make the difference between this image and a baseline?  DeepLIFT, by its rescale rule.
 
-Shrikumar, Greenside and Kundaje 2017 (arXiv:1704.02685): multipliers m with sum of m x (x - x0) = score(x) - score(x0) are passed down from the
-score; each step passes on the whole of what it changes by. The rules are in `deeplift_rules`.
+Shrikumar, Greenside and Kundaje 2017 (arXiv:1704.02685): multipliers m with sum of m x (x - x0) = score(x) - score(x0) are passed
+down from the score; each step passes on the whole of what it changes by. The rules are in `deeplift_rules`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from convscope.instruments.attribution.treatment import Treatment, Treatments, r
 from convscope.registry import register
 from convscope.walks.backward import Rule
 
-_PRODUCTS = ops.KINDS["attention"] | {"mul", "mm", "addmm", "addcmul", "lerp", "var"}
+_PRODUCTS = ops.KINDS["attention"] | {"mul", "mm", "addmm", "addcmul", "lerp"}
 _MULTIPLIED = ops.KINDS["conv"] | {"linear", "grid_sampler"}
 _ELEMENTWISE = (ops.KINDS["activation"] | ops.KINDS["pointwise"] | {"threshold"}) - {"maximum", "minimum", "where"}
 _LARGEST = frozenset({"max_pool2d", "adaptive_max_pool2d", "amax", "amin", "max", "min"})
@@ -38,6 +38,11 @@ _FORMS: Mapping[str, tuple[frozenset[str], rules.PairRule | None, Treatment]] = 
         Treatment("the gradient; if its weights depend on the image, as a product"),
     ),
     "products": (_PRODUCTS, rules.linear, Treatment("each factor by the mean of the others", None, _FACTORS)),
+    "variance": (
+        frozenset({"var"}),
+        rules.quadratic,
+        Treatment("the gradient in the middle between both", None, _APART),
+    ),
     "elementwise": (_ELEMENTWISE, rules.rescale, Treatment("change of the value over change of the input")),
     "largest": (
         _LARGEST,

@@ -1,8 +1,8 @@
-"""By how much per unit does a step's value change between a baseline and the image?  The rules of DeepLIFT, one for each form of step.
+"""How much does each input of a step add to what its value changes by?  The rules of DeepLIFT, one for each form of step.
 
-A rule gets a step as it was computed for the image and for the baseline, and the multipliers at its value. It gives multipliers m at
-its inputs such that the sum of m x (input - input0) is the sum of multiplier x (value - value0): the change is passed on
-whole. Each is exact, not a quadrature: with a bar for the mean of image and baseline, and D for their difference,
+A rule gets a step as it was computed for the image and for the baseline, and the multipliers at its value. It gives multipliers m
+at its inputs such that the sum of m x (input - input0) is the sum of multiplier x (value - value0): the change is passed on whole.
+Each is exact, not a quadrature: with a bar for the mean of image and baseline, and D for their difference,
 
     elementwise    m = Df / Dx                                  Shrikumar et al. 2017 (arXiv:1704.02685), eq. 4 (rescale)
     product        D(ab) = b̄ Da + ā Db
@@ -32,7 +32,12 @@ _NODES = 16  # of the Gauss-Legendre sum, where a step is taken as a whole
 
 def linear(call: Call, base: Call, signal: Any) -> Passed:
     """The gradient; where a weight depends on the image as well, the product rule."""
-    return call.gradient(signal) if len(call.inputs) < 2 else _mean_gradient(call, base, signal, 1)
+    return call.gradient(signal) if len(call.inputs) < 2 else quadratic(call, base, signal)
+
+
+def quadratic(call: Call, base: Call, signal: Any) -> Passed:
+    """The gradient in the middle between both: exact for products and squares."""
+    return _mean_gradient(call, base, signal, 1)
 
 
 def rescale(call: Call, base: Call, signal: Any) -> Passed:
@@ -47,20 +52,22 @@ def rescale(call: Call, base: Call, signal: Any) -> Passed:
 def largest(call: Call, base: Call, signal: Any) -> Passed:
     """What the image's largest value rises above the baseline's goes to it, what it stays below to the baseline's largest.
 
-    Where windows overlap the parts of one input are added up, so the change is passed on whole.
+    Where the baseline has several largest values, the image's is taken if it is among them; where windows overlap, the parts of
+    one input are added up. So multipliers are between 0 and 1 for a window, and the change is passed on whole.
     """
+    if len(call.args) > 1 and isinstance(call.args[1], torch.Tensor):  # max(a, b)
+        return maximum(call, base, signal)
     value, other, signal = _first(call.value), _first(base.value), _first(signal)
     if signal is None:
-        return [None] * len(call.inputs)
+        return [None]
     picks = torch.minimum if call.step.op in ("amin", "min") else torch.maximum
-    between = picks(value, other).detach()
-    if len(call.inputs) == 2:  # an elementwise max(a, b) under this name
-        return maximum(call, base, signal)
-    up = call.gradient(signal * (between - other), value)[0]
-    down = base.gradient(signal * (value - between), other)[0]
-    (plain,) = call.gradient(signal, value)
-    assert up is not None and down is not None and plain is not None
-    change = call.inputs[0] - base.inputs[0]
+    (values,), (others,) = call.inputs, base.inputs
+    tied = _picked(value, values, others) == other
+    between = torch.where(tied, value, picks(value, other)).detach()
+    up = torch.autograd.grad(value, values, signal * (between - other), retain_graph=True)[0]
+    down = torch.autograd.grad(other, others, signal * (value - between), retain_graph=True)[0]
+    plain = torch.autograd.grad(value, values, signal, retain_graph=True)[0]
+    change = values - others
     return [torch.where(change == 0, plain, (up + down) / torch.where(change == 0, 1.0, change)).detach()]
 
 
@@ -94,7 +101,7 @@ def root(call: Call, base: Call, signal: Any) -> Passed:
     middle = [(x.detach() + x0.detach()) / 2 for x, x0 in zip(call.inputs, base.inputs, strict=True)]
     with torch.no_grad():
         factor = 2 * call.again(*middle) / (call.value + base.value).clamp_min(torch.finfo(signal.dtype).tiny)
-    return _mean_gradient(call, base, signal * factor, 1)
+    return quadratic(call, base, signal * factor)
 
 
 def norm(call: Call, base: Call, signal: Any) -> Passed:
@@ -181,6 +188,14 @@ def _size(values: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     return torch.maximum(values.abs(), others.abs()).detach()
 
 
+def _picked(value: torch.Tensor, values: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """The other values at the places that were picked: the transpose of the gradient, which is linear."""
+    signal = torch.zeros_like(value, requires_grad=True)
+    with torch.enable_grad():
+        (passed,) = torch.autograd.grad(value, values, signal, create_graph=True)
+    return torch.autograd.grad(passed, signal, others.detach())[0]
+
+
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, (tuple, list)) else value
 
@@ -196,12 +211,13 @@ def _mean_gradient(call: Call, base: Call, signal: Any, n_nodes: int) -> list[Si
         found = torch.autograd.grad(value, points, signal, allow_unused=True)
         for i, one in enumerate(found):
             if one is not None:
-                total[i] = one * float(weight) + (0 if total[i] is None else total[i])
+                before = total[i]
+                total[i] = one * float(weight) + (0 if before is None else before)
     return total
 
 
 def _norm_settings(call: Call, values: torch.Tensor) -> tuple[torch.Tensor | None, float, tuple[int, ...] | None]:
-    """Its weight in the shape of the values, what is added to the variance, and the form in which the last dimension is one group."""
+    """Its weight in the shape of the values, what is added to the variance, and the form whose last dimension is one group."""
     op, shape = call.step.op, values.shape
     if op in ("layer_norm", "rms_norm"):
         n_dims = len(call.argument(1, "normalized_shape"))

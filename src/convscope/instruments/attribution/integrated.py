@@ -13,6 +13,7 @@ from convscope.instruments.attribution.method import Method, Question, Values
 from convscope.registry import register
 
 MOST_STEPS = 4096
+TOLD = 0.1  # an error that is told with the answer, as a part of the difference
 
 
 @register("method", "integrated_gradients")
@@ -36,13 +37,18 @@ class IntegratedGradients(Method):
         n_steps = self.n_steps
         found = self._integral(question, start, n_steps)
         while self.error is not None and n_steps < MOST_STEPS:
-            missing = (found.double().flatten(1).sum(1) - promised).abs() / promised.abs().clamp_min(1e-12)
-            if float(missing.max()) <= self.error:
+            if float(_missing(found, promised).max()) <= self.error:
                 break
             n_steps *= 2
             found = self._integral(question, start, n_steps)
-        note = () if n_steps == self.n_steps else (f"{n_steps} steps were needed for an error of {self.error:g}.",)
-        return Values(found, promised, note)
+        notes = () if n_steps == self.n_steps else (f"{n_steps} steps were needed for an error of {self.error:g}.",)
+        missing = float(_missing(found, promised).max())
+        if missing > TOLD:
+            notes = (
+                *notes,
+                f"The sum of {n_steps} steps misses {missing:.0%} of the difference: take more, or another baseline.",
+            )
+        return Values(found, promised, notes)
 
     def _integral(self, question: Question, start: torch.Tensor, n_steps: int) -> torch.Tensor:
         way = question.maps - start
@@ -53,3 +59,8 @@ class IntegratedGradients(Method):
             return (start[:, None] + share * way[:, None]).flatten(0, 1)
 
         return way * question.total_gradient(n_steps, points) / n_steps
+
+
+def _missing(found: torch.Tensor, promised: torch.Tensor) -> torch.Tensor:
+    """How far the sum is from the difference, as a part of it."""
+    return (found.double().flatten(1).sum(1) - promised).abs() / promised.abs().clamp_min(1e-12)

@@ -4,13 +4,13 @@ Bach et al. 2015 (doi:10.1371/journal.pone.0130140); rules by layer: Montavon et
 Relevance starts as the score itself and is handed down step by step; without biases all of it arrives, whatever the network's form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from convscope.errors import UnknownNameError, UsageError
-from convscope.graph.graph import INPUT, Graph
+from convscope.graph.graph import INPUT, Graph, Step
 from convscope.instruments.attribution.lrp_choice import choose
 from convscope.instruments.attribution.lrp_kept import NOTHING, Kept
 from convscope.instruments.attribution.lrp_paths import adds_constant, carrying, stuck
@@ -26,9 +26,9 @@ class LRP(Method):
     """Relevance, in parts of the score, handed down from layer to layer by the rules of a composite.
 
     "epsilon_plus_flat" (convolutions z+, dense layers epsilon, the first flat), "epsilon_plus", "epsilon_gamma(_box)",
-    "epsilon_alpha_beta(_flat)"; or one rule for all: "zero" (LRP-0), "epsilon", "gamma", "z_plus", "alpha_beta", "flat". Values
-    add up to the score, less what biases keep: that is counted and told. Raises UnknownNameError for another composite,
-    UsageError for a negative strength.
+    "epsilon_alpha_beta(_flat)"; or one rule for all: "zero" (LRP-0), "epsilon", "gamma", "z_plus", "alpha_beta", "flat". What
+    comes before the first layer passes relevance unchanged. Values add up to the score, less what biases keep: that is counted and
+    told. Raises UnknownNameError for another composite, UsageError for a negative strength.
     """
 
     title = "LRP"
@@ -72,16 +72,23 @@ class LRP(Method):
         walk = question.tape(question.maps)
         start = walk.values[top] * question.derivative(walk)
         values = question.arrived(walk.back({top: start}, [layer], rules))
-        score, promised = kept.of_images(top, start), kept.of_images(top, start) - kept.total
+        score = kept.of_images(top, start)
+        promised = score - kept.total(score)
         missing = promised - values.double().flatten(1).sum(1)
+        chosen = [step for step in steps if step.kind not in ("product", "attention") or _is_joint(step, followed)]
         told = (
-            *_told("Biases, and what flows past the place, keep {} of the score.", kept.total, score),
+            *_told("Biases, and what flows past the place, keep {} of the score.", score - promised, score),
             *_told("What no contribution of the right sign could take on is lost: {} of the score.", missing, score),
         )
-        return Values(values, promised, (*substitutions(treatments, steps), *told))
+        return Values(values, promised, (*substitutions(treatments, chosen), *told))
 
     def _table(self, kept: Kept = NOTHING) -> tuple[Composite, Strengths]:
         return COMPOSITES[self.composite], Strengths(self.epsilon, self.gamma, self.alpha, self.stabilizer, kept)
+
+
+def _is_joint(step: Step, followed: Collection[str]) -> bool:
+    """Whether several values of a product come from the place; a constant factor raises no question."""
+    return sum(name in followed for name in step.inputs) > 1
 
 
 def _told(words: str, amount: torch.Tensor, score: torch.Tensor) -> tuple[str, ...]:

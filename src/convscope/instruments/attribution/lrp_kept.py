@@ -19,12 +19,9 @@ class Kept:
     steps: Collection[str]  # that add something which no relevance can be passed to
     amounts: list[torch.Tensor] = field(default_factory=list)  # a number for each image
 
-    @property
-    def total(self) -> torch.Tensor:
-        """All of it, for each image."""
-        return torch.stack([torch.zeros(self.n_images, dtype=torch.float64), *(one.cpu() for one in self.amounts)]).sum(
-            0
-        )
+    def total(self, score: torch.Tensor) -> torch.Tensor:
+        """All of it, for each image, in the form of the score."""
+        return torch.stack([torch.zeros_like(score), *self.amounts]).sum(0)
 
     def of_images(self, name: str, values: torch.Tensor) -> torch.Tensor:
         """The sum of a step's values, for each image."""

@@ -50,6 +50,8 @@ class Completeness(Check):
             "bar": limit,
         }
         words = f"The scores add up to {total:.4g}; {method.title} promises {promised:.4g} ({_percent(error)} off)."
+        if not passes and hasattr(method, "n_steps"):
+            words += " More steps bring them closer."
         return self.result(
             passes,
             words,

@@ -76,11 +76,11 @@ def curves(
     ways: tuple[str, ...] = WAYS,
 ) -> dict[tuple[str, str], torch.Tensor]:
     """The target's response at each point, float64, for each order of cells and each way, all computed together."""
-    ends = _whole(subject), _empty(subject, fill)
+    ends = _ends(subject)
     inner = counts(grid.n_cells, n_parts)[1:-1]
     asked = [(order, way, n) for order in orders.values() for way in ways for n in inner]
     found = subject.responses(_shown(subject, fill, grid, asked)) if asked else torch.zeros(0, dtype=torch.float64)
-    whole, empty = (float(end) for end in ends)
+    whole, empty = ends["whole"], ends[fill]
     several = iter(found.split(len(inner)) if inner else [found] * len(orders) * len(ways))
     answers = {}
     for name in orders:
@@ -100,17 +100,15 @@ def filled(subject: Subject, fill: str) -> torch.Tensor:
 
 
 def hiding(subject: Subject) -> tuple[str, ...]:
-    """The fills that hide what the target answers to: with everything hidden, at most half of its response is left."""
-    whole = float(_whole(subject))
-    return tuple(fill for fill in FILLS if float(_empty(subject, fill)) <= 0.5 * whole)
+    """The fills that hide what the target answers to: with everything hidden, less than half of its response is left."""
+    ends = _ends(subject)
+    return tuple(fill for fill in FILLS if ends[fill] < 0.5 * ends["whole"])
 
 
-def _whole(subject: Subject) -> torch.Tensor:
-    return subject.kept("whole", lambda: subject.responses([subject.inputs]))
-
-
-def _empty(subject: Subject, fill: str) -> torch.Tensor:
-    return subject.kept(("empty", fill), lambda: subject.responses([filled(subject, fill)]))
+def _ends(subject: Subject) -> dict[str, float]:
+    """The response to the image ("whole"), and with everything hidden, by fill."""
+    images = {"whole": subject.inputs, **{fill: filled(subject, fill) for fill in FILLS}}
+    return subject.kept("ends", lambda: dict(zip(images, subject.responses(images.values()).tolist(), strict=True)))
 
 
 def _shown(

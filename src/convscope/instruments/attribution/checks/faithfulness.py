@@ -32,7 +32,7 @@ Areas = dict[str, dict[str, dict[str, float]]]  # fill -> way -> "map", "centre"
 class Faithfulness(Check):
     """Passes if insertion by the map is above any random order (95 %) and above both trivial maps, under each fill.
 
-    A fill that leaves more than half of the response when everything is hidden does not count.
+    A fill that leaves half of the response or more when everything is hidden does not count.
     `n_cells` are those along the short side (a large number: single pixels); a curve has `n_parts` parts; `n_orders` random
     orders are drawn for each fill. A failure greys the map only if it is not above random orders.
     """

@@ -94,12 +94,17 @@ def test_only_what_changed_is_done_again(network: cs.Network, photos: Path, tmp_
         {"methods": [Counting(size=5), "grad_cam"]},
         {"methods": [Counting(size=5), "grad_cam"], "target": "red"},
         {"seed": 1},
+        {"target": ["red", "red", "red", "blue"]},  # one for each file, readable or not
         {"checks": False},
         {"masks": {"red/0.png": np.eye(21, 34)}, "checks": False},
     ):
         before = len(Counting.calls)
         explain(network, photos, out, **change)
         assert len(Counting.calls) == before + (1 if "masks" in change else 2), change
+    explain(network, photos, out, target=["red", "green", "red", "green"])
+    before = len(Counting.calls)
+    explain(network, photos, out, target=["red", "green", "red", "blue"])
+    assert len(Counting.calls) == before + 1  # a target of its own for each image
 
 
 def test_an_interrupt_keeps_what_is_done_and_the_same_call_goes_on(

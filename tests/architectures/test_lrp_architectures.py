@@ -30,7 +30,7 @@ ARCHITECTURES = {
     "torchvision:googlenet": SMALL,
     "torchvision:shufflenet_v2_x0_5": SMALL,
     "timm:dpn48b": SMALL,
-    "timm:hrnet_w18_small": SMALL,  # resampling
+    "timm:hrnet_w18_small": (64, 96),  # resampling
     "timm:repvgg_a0": SMALL,  # norms on the way past
     "timm:nfnet_l0": SMALL,
     "timm:mixnet_s": SMALL,

@@ -114,7 +114,7 @@ def test_captum_says_the_same() -> None:
         ),
     ]
     for method, expected in pairs:
-        assert relative_error(method(net, IMAGES, target=targets).values, expected) < 1e-4, method
+        assert relative_error(method(net, IMAGES, target=targets).values, expected.detach()) < 1e-4, method
 
 
 def test_captum_draws_other_noise_and_comes_to_the_same_mean() -> None:

@@ -59,7 +59,7 @@ def asked_methods(network: Network, asked: AskedMethods = None, layer: str | Non
 
 
 def defaults(network: Network) -> tuple[str, ...]:
-    """One method of each kind, none of them slow: where a layer finds the class, what pixels add, what is missed, what is passed on."""
+    """One method of each kind, none of them slow: maps of a layer, what pixels add, what is missed, what is passed on."""
     step = max(1, round(min(network.input_shape[1:]) / WINDOWS / 2))
     window = "" if step == 8 else f":window={2 * step},stride={step}"
     return "grad_cam", "integrated_gradients", f"occlusion{window}", "lrp"

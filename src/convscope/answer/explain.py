@@ -102,7 +102,7 @@ class Explaining:
                 network.classes and network.classes.names,
                 str(network.dtype),
             ),
-            *(self.settings.as_dict(), repr(self.target_of(place)), masked),
+            *({**self.settings.as_dict(), "target": None}, repr(self.target_of(place)), masked),
             self.images[[place]].fingerprint(content=True),
         )
         return sha256(repr(about).encode("utf-8", "backslashreplace")).hexdigest()

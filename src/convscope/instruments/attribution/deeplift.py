@@ -62,7 +62,7 @@ _FORMS: Mapping[str, tuple[frozenset[str], rules.PairRule | None, Treatment]] = 
         rules.attention,
         Treatment("two products and a softmax", None, _APART),
     ),
-    "roots": (_ROOTS, rules.root, Treatment("the root of a sum of squares", None, _APART)),
+    "roots": (_ROOTS, rules.root, Treatment("the root of a sum of squares; other powers: the mean gradient", None, _APART)),
     "whole": (_WHOLE, rules.whole, Treatment("the mean gradient between baseline and image", None, _MEAN)),
 }
 TREATMENTS: Treatments = {

@@ -20,6 +20,7 @@ _FACTORS: dict[str, tuple[int, ...]] = {  # the arguments that are multiplied wi
     **dict.fromkeys(("addcmul", "addmm", "baddbmm"), (1, 2)),
     "einsum": (1,),
 }
+_SHAPED_LIKE = frozenset({"expand", "reshape"})  # they may read a second value, for its shape alone
 _ROUTES = frozenset(
     {"cat", "stack", "pad", "where", "maximum", "minimum", "slice_scatter", "select_scatter", "index_put"}
 )
@@ -35,7 +36,7 @@ def held(graph: Graph, step: Step, followed: Collection[str]) -> frozenset[int]:
         return frozenset(i for i, (place, _) in enumerate(places) if place not in (2, "value"))
     if step.op == "lerp":
         return frozenset(i for i, (place, _) in enumerate(places) if place not in (0, 1))
-    if step.op in WEIGHTED | NORMS | {"div", "grid_sampler", "pow", "prelu"}:
+    if step.op in WEIGHTED | NORMS | _SHAPED_LIKE | {"div", "grid_sampler", "pow", "prelu"}:
         return frozenset(i for i, (place, _) in enumerate(places) if place != 0)
     return frozenset()
 
@@ -128,7 +129,7 @@ def _comes_from_a_gate(graph: Graph, name: str) -> bool:
     step = graph.by_name.get(name)
     if step is None or step.op in GATES:
         return step is not None
-    sources = step.inputs
+    sources = step.inputs[:1] if step.op in _SHAPED_LIKE else step.inputs
     if len(sources) != 1:
         return False
     if step.op in _BOUNDED:

@@ -2,8 +2,10 @@
 
 from math import ceil
 
+from convscope.instruments.attribution.ablation_cam import AblationCAM
 from convscope.instruments.attribution.checks.subject import Subject
 from convscope.instruments.attribution.method import Attribution
+from convscope.instruments.attribution.score_cam import ScoreCAM
 
 CHEAP = 12  # passes over the network, about: up to here every check runs in full
 DEAR = 400  # from here on no check repeats the method, unless asked to
@@ -30,7 +32,10 @@ def passes(attribution: Attribution) -> int:
         y, x = attribution.inputs.shape[-2:]
         stride = method.stride if isinstance(method.stride, tuple) else (method.stride, method.stride)
         return ceil(y / stride[0]) * ceil(x / stride[1]) // 3  # what a patch does not reach is not computed again
-    return int(attribution.values.shape[1]) if type(method).__name__ == "ScoreCAM" else 3
+    n_units = int(attribution.values.shape[1])
+    if isinstance(method, ScoreCAM):
+        return n_units
+    return n_units // 10 if isinstance(method, AblationCAM) else 3  # of the network above the layer alone
 
 
 def lean(subject: Subject, attribution: Attribution) -> bool:

@@ -1,0 +1,90 @@
+"""Gradient, guided backpropagation, deconvnet and DeepLIFT on a network of each way of building: are they what they promise?"""
+
+import copy
+
+import pytest
+import torch
+from captum.attr import GuidedBackprop as CaptumGuided
+from small_networks import randomized, relative_error
+
+from convscope.instruments.attribution import Deconvnet, DeepLIFT, Gradient, GuidedBackprop
+from convscope.network import Network, load
+from convscope.network.origin import Request
+from convscope.network.spec import Spec
+from convscope.registry import lookup
+
+SMALL = (64, 80)  # y, x
+# One of each way of building (the others of test_architectures.py are made of the same operations).
+ARCHITECTURES = {
+    "torchvision:resnet18": SMALL,  # one ReLU used twice
+    "timm:resnest14d": SMALL,  # split attention
+    "timm:resnetv2_18": SMALL,  # norms before convolutions
+    "torchvision:densenet121": SMALL,
+    "torchvision:googlenet": SMALL,  # functional ReLUs, overlapping max-pools
+    "torchvision:mobilenet_v2": SMALL,  # ReLU6
+    "timm:mobilenetv3_small_050": SMALL,  # hard swish, hard sigmoid, squeeze-excitation
+    "torchvision:efficientnet_b0": SMALL,  # SiLU
+    "timm:convnext_atto": SMALL,  # layer norm, GELU, layer scale
+    "timm:convnextv2_atto": SMALL,  # global response norm
+    "torchvision:squeezenet1_1": SMALL,
+    "torchvision:shufflenet_v2_x0_5": SMALL,
+    "timm:hrnet_w18_small": (64, 96),  # resampling
+    "timm:nfnet_l0": SMALL,
+    "timm:edgenext_xx_small": SMALL,  # attention across channels
+    "timm:coatnet_nano_rw_224": (224, 224),  # attention
+    "timm:starnet_s050": SMALL,  # products of two branches
+    "timm:vit_tiny_patch16_224?depth=3&img_size=(64,80)": SMALL,  # no convolution but the first
+}
+TARGETS = [3, 4]
+CAPTUM_HOOKS_NOTHING = ("googlenet", "mobilenet_v2", "efficientnet_b0", "convnext_atto")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting backward hooks")
+@pytest.mark.parametrize("spec", ARCHITECTURES)
+def test_each_is_what_it_promises(spec: str) -> None:
+    net = _randomized_network(spec)
+    inputs = torch.randn(2, *net.input_shape, generator=torch.Generator().manual_seed(1))
+    gradient = assert_the_gradient_is_autograds(net, inputs)
+    assert_deeplift_completes(net, inputs)
+    for method in (GuidedBackprop(), Deconvnet()):
+        assert not method.refuses(net.graph)
+        found = method(net, inputs, TARGETS)
+        assert bool(torch.isfinite(found.values).all())
+        assert relative_error(found.values, gradient) > 0.1
+    if any(name in spec for name in CAPTUM_HOOKS_NOTHING):
+        plain = CaptumGuided(net.module).attribute(inputs.clone(), target=torch.tensor(TARGETS)).detach()
+        own = inputs.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(net.module(own)[[0, 1], TARGETS].sum(), own)
+        assert relative_error(plain, expected) < 1e-3, "captum's guided backpropagation is the plain gradient"
+
+
+def assert_the_gradient_is_autograds(net: Network, inputs: torch.Tensor) -> torch.Tensor:
+    """In single precision a folded batch norm rounds otherwise, and random weights put many values beside a kink (of a ReLU6, or
+    two nearly equal values of a max-pool): the module's own single-precision gradient is then as far from the true one as
+    ours. As the module computes it, ours is its own to the last bit or nearly; in double precision folding makes no difference."""
+    leaf = inputs.clone().requires_grad_()
+    (own,) = torch.autograd.grad(net.module(leaf)[[0, 1], TARGETS].sum(), leaf)
+    precise = copy.deepcopy(net.module).double()
+    leaf = inputs.double().requires_grad_()
+    (true,) = torch.autograd.grad(precise(leaf)[[0, 1], TARGETS].sum(), leaf)
+    double = Gradient()(net.to(dtype=torch.float64), inputs, TARGETS).values
+    assert relative_error(double.double(), true) < 1e-6
+    single = Gradient()(net, inputs, TARGETS).values
+    assert relative_error(single.double(), true) < max(1e-4, 10 * relative_error(own.double(), true))
+    return double
+
+
+def assert_deeplift_completes(net: Network, inputs: torch.Tensor) -> None:
+    """Where the image and its baseline hardly differ in the score, rounding is all that is left: double precision decides."""
+    assert not DeepLIFT.refuses(net.graph)
+    if float(DeepLIFT()(net, inputs, TARGETS).error.max()) >= 1e-4:
+        assert float(DeepLIFT()(net.to(dtype=torch.float64), inputs, TARGETS).error.max()) < 1e-5
+
+
+def _randomized_network(spec: str) -> Network:
+    parsed = Spec.parse(spec)
+    torch.manual_seed(0)
+    origin = lookup("source", parsed.source)(Request(parsed))
+    size = ARCHITECTURES[spec]
+    return load(randomized(origin.model, size), size=size, n_channels=3)

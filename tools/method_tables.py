@@ -2,8 +2,8 @@
 
     python tools/method_tables.py
 
-A part stands between `<!-- facts: KEY -->` or `<!-- treatments: KEY -->` and `<!-- end -->`. tests/test_methods_doc.py fails if the page
-is not what this would write.
+A part stands between `<!-- facts: KEY -->` or `<!-- treatments: KEY -->` and `<!-- end -->`. tests/test_methods_doc.py fails if
+the page is not what this would write.
 """
 
 import re
@@ -76,7 +76,7 @@ def _first_op(group: tuple[tuple[str, str], list[str]]) -> tuple[bool, str]:
 
 def _named(found: list[str]) -> str:
     """Operations by name; those that only move values about as one, where all are there."""
-    if ops.PLUMBING <= set(found):
+    if set(found) >= ops.PLUMBING:
         found = [op for op in found if op not in ops.PLUMBING]
         return ", ".join([*(f"`{op}`" for op in found), "and all that only moves values"])
     return ", ".join(f"`{op}`" for op in found)

@@ -19,6 +19,7 @@ CLAIMS = (
     "accuracy",
     "alive_units",
     "class_selectivity",
+    "why_these_predictions",
     "weight_sharing",
 )  # ours; named here so that --help imports nothing
 

@@ -18,6 +18,7 @@ from convscope.graph.reader import named_outputs
 from convscope.images import Classes, Preprocess
 from convscope.network.address import Address
 from convscope.network.layers import Layers
+from convscope.walks.derivative import Placed
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 from convscope.walks.fresh import calibrated, fresh_weights
@@ -39,6 +40,7 @@ class _Kept:
     above: dict[Any, Above] = field(default_factory=dict)
     local: dict[Any, LocalGraph] = field(default_factory=dict)
     folded: Folded = field(default_factory=dict)  # folded weights, shared by all plans
+    placed: Placed = field(default_factory=dict)  # weights in the memory format of gradients, likewise
     last: dict[tuple[int, int], "Network"] = field(default_factory=dict)  # twins with channels last, by image size
 
 
@@ -114,7 +116,9 @@ class Network:
         graph = self.graph_for(inputs)
         key = graph.input_shape, step, top
         if key not in self._kept.above:
-            self._kept.above[key] = above(graph, step, top, fold=self.fold, made=self._kept.folded)
+            self._kept.above[key] = above(
+                graph, step, top, fold=self.fold, made=self._kept.folded, placed=self._kept.placed
+            )
         size = int(inputs.shape[2]), int(inputs.shape[3])
         return onward(graph, self._kept.above[key], partial(self._compute, inputs), self._cast, size)
 

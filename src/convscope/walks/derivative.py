@@ -28,6 +28,7 @@ MOST_BYTES = (
     24 * 2**20
 )  # of the largest value of a batch; larger ones cost more in fresh memory than they save in calls
 
+Placed = dict[int, tuple[torch.Tensor, torch.Tensor]]  # by the weight's id: the weight, and as it is used here
 Signal = Callable[[torch.Tensor], torch.Tensor]  # a value of the output -> the derivative of the score by it
 
 
@@ -39,6 +40,7 @@ class Derivative:
     layer: str
     output: str
     beside: tuple[str, ...]  # values that flow past the layer
+    placed: Placed  # weights that were made ready before, by whichever derivative of the same network
 
     @cached_property
     def entry(self) -> str:
@@ -102,7 +104,14 @@ class Derivative:
 
     @cached_property
     def _placed_graph(self) -> Graph:
-        return replace(self.graph, tensors={name: self._placed(t.detach()) for name, t in self.graph.tensors.items()})
+        read = {name for step in self._steps for name in step.params}
+        made = {name: self._weight(t) if name in read else t for name, t in self.graph.tensors.items()}
+        return replace(self.graph, tensors=made)
+
+    def _weight(self, tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in self.placed:
+            self.placed[id(tensor)] = tensor, self._placed(tensor.detach())
+        return self.placed[id(tensor)][1]
 
     @cached_property
     def _below(self) -> Program:

@@ -11,7 +11,7 @@ from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import BATCH, Layout
 from convscope.walks.backward import Tape, tape
-from convscope.walks.derivative import Derivative, Signal
+from convscope.walks.derivative import Derivative, Placed, Signal
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
 
@@ -27,11 +27,12 @@ class Above:
     images: Mapping[
         str, int | None
     ]  # values that flow past the layer, and the dimension of each that counts the images
+    placed: Placed  # weights that gradients have made ready
 
     @cached_property
     def derivative(self) -> Derivative:
         """The same steps, for gradients without rules."""
-        return Derivative(self.graph, self.layer, self.output, tuple(self.images))
+        return Derivative(self.graph, self.layer, self.output, tuple(self.images), self.placed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ class Onward:
         return values
 
 
-def above(graph: Graph, layer: str, output: str, *, fold: bool, made: Folded) -> Above:
+def above(graph: Graph, layer: str, output: str, *, fold: bool, made: Folded, placed: Placed) -> Above:
     """The walk from a layer to an output. Raises UsageError if the output does not depend on the layer."""
     reached = graph.above([layer])
     needed = graph.below([output])
@@ -130,7 +131,7 @@ def above(graph: Graph, layer: str, output: str, *, fold: bool, made: Folded) ->
     given = (layer, *dict.fromkeys(crossing))
     computed = fold_batch_norm(graph, keep=[*given, output], made=made) if fold else graph
     finish = plan(computed, [output], given=given)
-    return Above(layer, output, computed, finish, {name: _images(graph, name) for name in given[1:]})
+    return Above(layer, output, computed, finish, {name: _images(graph, name) for name in given[1:]}, placed)
 
 
 def onward(

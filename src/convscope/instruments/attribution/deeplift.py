@@ -18,12 +18,12 @@ from convscope.registry import register
 from convscope.walks.backward import Rule
 
 _PRODUCTS = ops.KINDS["attention"] | {"mul", "mm", "addmm", "addcmul", "lerp"}
-_MULTIPLIED = ops.KINDS["conv"] | {"linear", "grid_sampler"}
+_MULTIPLIED = ops.KINDS["conv"] | {"linear"}
 _ELEMENTWISE = (ops.KINDS["activation"] | ops.KINDS["pointwise"] | {"threshold"}) - {"maximum", "minimum", "where"}
 _LARGEST = frozenset({"max_pool2d", "adaptive_max_pool2d", "amax", "amin", "max", "min"})
 _NORMS = frozenset({"layer_norm", "group_norm", "instance_norm", "rms_norm"})
 _ROOTS = frozenset({"std", "norm", "linalg_vector_norm"})
-_WHOLE = frozenset({"lp_pool2d", "local_response_norm"})
+_WHOLE = frozenset({"grid_sampler", "lp_pool2d", "local_response_norm"})
 _REFUSED = FLAT | {"where"}  # a choice by the image itself: what it changes by cannot be shared out
 
 _APART = "Norms, quotients, softmax and attention are taken apart into sums, products and elementwise functions"
@@ -62,7 +62,11 @@ _FORMS: Mapping[str, tuple[frozenset[str], rules.PairRule | None, Treatment]] = 
         rules.attention,
         Treatment("two products and a softmax", None, _APART),
     ),
-    "roots": (_ROOTS, rules.root, Treatment("the root of a sum of squares; other powers: the mean gradient", None, _APART)),
+    "roots": (
+        _ROOTS,
+        rules.root,
+        Treatment("the root of a sum of squares; other powers: the mean gradient", None, _APART),
+    ),
     "whole": (_WHOLE, rules.whole, Treatment("the mean gradient between baseline and image", None, _MEAN)),
 }
 TREATMENTS: Treatments = {

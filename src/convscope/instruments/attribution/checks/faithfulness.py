@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from convscope.instruments.attribution.checks.check import Check, Result
 from convscope.instruments.attribution.checks.curves import FILLS, WAYS, Grid, area, counts, curves, hiding
@@ -139,7 +139,7 @@ def pooled(drawn: list[list[float]], level: float = 0.95) -> dict[str, float]:
     n_draws = len(drawn[0])
     freedom = sum(len(group) - 1 for group in drawn)
     deviation = sqrt(sum(float(np.var(group)) * len(group) for group in drawn) / freedom) if freedom else float("nan")
-    half = float(student.ppf((1 + level) / 2, freedom)) * deviation * sqrt(1 + 1 / n_draws) if freedom else float("inf")
+    half = float(stdtrit(freedom, (1 + level) / 2)) * deviation * sqrt(1 + 1 / n_draws) if freedom else float("inf")
     return {"deviation": deviation, "draws": n_draws, "freedom": freedom, "half_width": half}
 
 

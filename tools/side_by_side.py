@@ -31,6 +31,7 @@ PHOTOS = (
 )
 TESTS = str(Path(__file__).resolve().parents[1] / "tests" / "networks.py")
 PX = 112  # of a map on the sheet
+SLOW = ("score_cam", "ablation_cam", "rise", "shapley")  # thousands of passes, ours or the peer's
 N_STEPS, N_SAMPLES, NOISE = 50, 25, 0.15
 WINDOW, STRIDE = 32, 16
 
@@ -152,15 +153,16 @@ PEERS: dict[str, tuple[str, Peer]] = {
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--network", "networks", multiple=True, type=click.Choice(list(CASES)), default=list(CASES))
 @click.option("--photo", "photos", multiple=True, default=PHOTOS)
-def main(data: Path, out: Path, networks: tuple[str, ...], photos: tuple[str, ...]) -> None:
+@click.option("--slow", "n_slow", default=3, show_default=True, help="Photographs on which slow methods are run too.")
+def main(data: Path, out: Path, networks: tuple[str, ...], photos: tuple[str, ...], n_slow: int) -> None:
     """Explain every photograph with every method, ours and the peer's."""
     torch.set_num_threads(2)
     out.mkdir(parents=True, exist_ok=True)
     for name in networks:
-        _compare(name, CASES[name], data, out, photos)
+        _compare(name, CASES[name], data, out, photos, n_slow)
 
 
-def _compare(name: str, case: Case, data: Path, out: Path, photos: tuple[str, ...]) -> None:
+def _compare(name: str, case: Case, data: Path, out: Path, photos: tuple[str, ...], n_slow: int) -> None:
     network = cs.load(
         case.spec,
         weights=data / "weights" / f"{case.weights}.safetensors",
@@ -169,11 +171,13 @@ def _compare(name: str, case: Case, data: Path, out: Path, photos: tuple[str, ..
     )
     rows: list[dict[str, Any]] = []
     sheet: list[list[Image.Image]] = []
-    for photo in photos:
+    for number, photo in enumerate(photos):
         inputs = network.preprocess([cs.images(data / "images" / "probe" / photo)[0]])
         target = int(network(inputs).argmax())
         shown = [_photo(network, inputs, f"{Path(photo).stem}: {network.classes[target]}")]
         for key in items("method"):
+            if key in SLOW and number >= n_slow:
+                continue
             row, pictures = _one(network, case, inputs, target, key)
             rows.append({"photo": photo, "class": network.classes[target], "method": key, **row})
             shown.append(pictures)
@@ -251,7 +255,7 @@ def _colored(scores: torch.Tensor, signed: bool) -> Image.Image:
 
 def _save(sheet: list[list[Image.Image]], path: Path) -> None:
     width, height = sheet[0][0].size
-    picture = Image.new("RGB", ((width + 4) * len(sheet[0]), (height + 6) * len(sheet)), "white")
+    picture = Image.new("RGB", ((width + 4) * max(map(len, sheet)), (height + 6) * len(sheet)), "white")
     for y, row in enumerate(sheet):
         for x, cell in enumerate(row):
             picture.paste(cell, (x * (width + 4), y * (height + 6)))

@@ -1,7 +1,6 @@
 """How alike are two maps?  Correlations of their values, and which values of an attribution are compared."""
 
 import torch
-from scipy.stats import rankdata
 
 from convscope.instruments.attribution.method import Attribution
 
@@ -38,4 +37,6 @@ def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
     """Spearman's correlation, -1 to 1; equal values share their mean rank. 0 where one of them is flat."""
+    from scipy.stats import rankdata  # a second to import: only where it is needed
+
     return correlation(*(torch.from_numpy(rankdata(values.flatten().numpy())) for values in (first, second)))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import convscope as cs
-from convscope.answer import advice
-from convscope.answer.advice import COLUMNS, Advice, cells, compare
+from convscope.answer.advice import COLUMNS, Advice, Compared, cells
+from convscope.answer.compare import _best, compare
 from convscope.documents import document
 from convscope.errors import UnknownNameError
 from convscope.instruments.attribution.contest import Contest
@@ -47,7 +47,7 @@ def test_what_does_not_depend_on_the_class_is_not_advised(told: Advice) -> None:
     guided = next(row for row in told.rows if row.title == "Guided backpropagation")
     assert guided.holds["class_dependence"] is not None
     assert guided.trusted == all(share is None or share >= 0.8 for share in guided.holds.values())
-    assert told.best is None or told.best in {row.name for row in told.rows if row.trusted and row.beyond.low > 0}
+    assert told.best is None or told.best in {row.name for row in told.rows if row.trusted and row.surely}
 
 
 def test_it_can_be_printed_drawn_and_kept(told: Advice) -> None:
@@ -72,17 +72,34 @@ def test_the_cheapest_of_what_cannot_be_told_apart_is_advised() -> None:
     ]
     contest = Contest.of(rows)
     one = Interval(0.3, 0.2, 0.4)
-    row = advice.Compared("dear", "Dear", "input", 20, one, one, one, {"class_dependence": 1.0}, 100.0)
+    row = Compared("dear", "Dear", "input", 20, one, one, "centre", True, one, {"class_dependence": 1.0}, 100.0)
     order = [
         replace(row, name="blind", cost=1.0, holds={"class_dependence": 0.1}),
         row,
         replace(row, name="cheap", cost=2.0),
         replace(row, name="poor", cost=1.0),
     ]
-    best = advice._best(order, contest, rng)
+    best = _best(order, contest, rng)
     assert best is not None
     assert best.name == "cheap"
-    assert advice._best([replace(row, beyond=Interval(0.1, -0.1, 0.3))], contest, rng) is None
+    assert _best([replace(row, surely=False)], contest, rng) is None
+
+
+def test_nothing_is_advised_where_methods_only_guess() -> None:
+    rng = np.random.default_rng(0)
+    n_wrong = 0
+    for _ in range(200):
+        gains = rng.normal(0.1, 0.1, (24, 17))
+        rows = [
+            {
+                "methods": {f"m{i}": {"mean": gain} for i, gain in enumerate(one)},
+                "trivial": {"centre": {"mean": 0.1}, "edges": {"mean": 0.1}},
+            }
+            for one in gains.tolist()
+        ]
+        contest = Contest.of(rows)
+        n_wrong += any(contest.surely_beyond(name, 17) for name in contest.names)
+    assert n_wrong <= 10, "2.5 % is what is promised"
 
 
 def test_few_images_give_no_advice_and_bad_questions_are_refused(net: cs.Network) -> None:

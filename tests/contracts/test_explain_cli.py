@@ -234,8 +234,8 @@ def test_compare_prints_what_to_use(capsys: pytest.CaptureFixture[str]) -> None:
     gain = Interval(0.3, 0.2, 0.4)
     holds = {"class_dependence": 1.0, "weight_dependence": None}
     rows = (
-        Compared("grad_cam", "Grad-CAM", "conv", 8, gain, gain, gain, holds, 2.5),
-        Compared("lrp", "LRP", "input", 0, gain, gain, gain, {}, float("nan"), "no rule for 'frac' [in 3]"),
+        Compared("grad_cam", "Grad-CAM", "conv", 8, gain, gain, "centre", True, gain, holds, 2.5),
+        Compared("lrp", "LRP", "input", 0, gain, gain, "", False, gain, {}, float("nan"), "no rule for 'frac' [in 3]"),
     )
     print_advice(Advice("Use Grad-CAM at 'conv' [here].", "grad_cam", rows, {"centre": gain}, ("mean", "blur"), 8, 0))
     out = capsys.readouterr().out

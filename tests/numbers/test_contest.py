@@ -41,6 +41,17 @@ def test_what_counts_is_the_strongest_trivial_map() -> None:
     assert contest.beyond(np.random.default_rng(0), fill=1).value == pytest.approx(0.05)
 
 
+def test_a_fill_that_hides_nothing_is_left_out() -> None:
+    given = rows(np.array([[0.5], [0.7]]), np.zeros((2, 2)))
+    for one in given[0]["methods"], given[0]["trivial"]:
+        for gains in one.values():
+            del gains["blur"]
+    contest = Contest.of(given)
+    assert contest.fills == ("mean", "blur")
+    assert contest.gain(np.random.default_rng(0)).value == pytest.approx(0.6)
+    assert contest.beyond(np.random.default_rng(0), fill=1).value == pytest.approx(0.7)
+
+
 def test_a_method_that_gave_no_map_is_left_out_there() -> None:
     given = rows(np.array([[0.5, 0.9], [0.5, 0.9]]), np.zeros((2, 2)))
     del given[0]["methods"]["m1"]

@@ -1,44 +1,17 @@
-"""Which method, at which layer, on these images?  Each is measured on them, beside maps that know nothing of the network.
+"""What is said of methods that were compared?  The advice in words, and the table it rests on."""
 
-A method is worth advising if the checks that decide hold on nearly all images and it is more faithful than the trivial maps.
-Of those that cannot be told from the most faithful, the cheapest is advised.
-"""
-
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from convscope.answer.asked import AskedMethod, AskedMethods, asked_methods
-from convscope.answer.given import opened
 from convscope.documents import finite
-from convscope.errors import ConvscopeError, NetworkError, UsageError
-from convscope.instruments.attribution.checks import Outcome, Subject, check_all
-from convscope.instruments.attribution.contest import FEWEST_IMAGES, Contest, gains_of, mean_interval
-from convscope.instruments.attribution.method import LAST_MAPS, places
+from convscope.instruments.attribution.contest import FEWEST_IMAGES
 from convscope.intervals import Interval
-from convscope.network import Network, load
 
-Progress = Callable[[str, int, int], None]
-CHECKS = ("class_dependence", "weight_dependence")  # what decides besides faithfulness
+CHECKS = ("class_dependence", "weight_dependence", "completeness", "repeatability")  # what decides besides faithfulness
 MOST_FAILING = 0.2  # share of the images on which a check may fail
-N_IMAGES = 24
-COMPARED = (  # none takes thousands of passes; the others can be named
-    *(
-        "gradient",
-        "input_x_gradient",
-        "integrated_gradients",
-        "smoothgrad",
-        "guided_backprop",
-        "deconvnet",
-        "deeplift",
-        "lrp",
-    ),
-    *("grad_cam", "grad_cam_plus_plus", "layer_cam", "hires_cam", "ablation_cam", "occlusion:window=32,stride=16"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +24,11 @@ class Compared:
     n_images: int
     gain: Interval  # insertion, over random order; mean over images and fills
     beyond: Interval  # the same over the strongest trivial map
+    against: str  # which that is
+    surely: bool  # whether it is beyond all trivial maps, the number of methods taken into account
     deletion: Interval
     holds: Mapping[str, float | None]  # check -> share of the images on which it holds; None where it could not be run
-    cost: float  # times a forward pass, median
+    cost: float  # in forward passes, about; a walk back counts as two
     refused: str = ""  # why there is nothing
 
     @property
@@ -63,9 +38,8 @@ class Compared:
 
     def as_dict(self) -> dict[str, Any]:
         """The row, fit for JSON."""
-        same = {
-            name: getattr(self, name) for name in ("name", "title", "layer", "n_images", "cost", "refused", "trusted")
-        }
+        names = ("name", "title", "layer", "n_images", "against", "surely", "cost", "refused", "trusted")
+        same = {name: getattr(self, name) for name in names}
         measured = {name: getattr(self, name).as_dict() for name in ("gain", "beyond", "deletion")}
         return finite({**same, **measured, "holds": dict(self.holds)})
 
@@ -121,13 +95,25 @@ class Advice:
         ]
 
 
-COLUMNS = ("method", "layer", "gain", "95 %", "beyond trivial", "deletion", "class", "weights", "passes")
+COLUMNS = (
+    "method",
+    "layer",
+    "gain",
+    "95 %",
+    "beyond trivial",
+    "deletion",
+    "class",
+    "weights",
+    "sums",
+    "repeats",
+    "passes",
+)
 
 
 def cells(row: Compared) -> tuple[str, ...]:
     """A row as short text, in the order of COLUMNS."""
     if row.refused:
-        return (row.title, row.layer, "–", "", "", "", "", "", row.refused)
+        return (row.title, row.layer, "–", *[""] * (len(COLUMNS) - 4), row.refused)
     return (
         *(row.title, row.layer, _signed(row.gain.value), f"{_signed(row.gain.low)} to {_signed(row.gain.high)}"),
         *(_signed(row.beyond.value), _signed(row.deletion.value)),
@@ -136,179 +122,44 @@ def cells(row: Compared) -> tuple[str, ...]:
     )
 
 
-def compare(
-    network: Any,
-    images: Any,
-    methods: AskedMethods = None,
-    layers: Sequence[str] = (),
-    *,
-    target: Any = None,
-    limit: int = N_IMAGES,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Advice:
-    """Which method and layer should explain this network, on these images?  Measured, not remembered.
-
-    `methods` as in `explain`; by default all that take less than thousands of passes. Methods whose scores live in maps are
-    tried at `layers`, by default at the last layer of each of the last sizes of maps. `limit` images are drawn by `seed`. Each map
-    is held against random order, the centre and the edges of the image (insertion and deletion under two fills), another class's
-    map and shuffled weights. Raises what `explain` raises.
-    """
-    network = network if isinstance(network, Network) else load(network)
-    shown = opened(images, network)
-    asked = _entries(network, asked_methods(network, COMPARED if methods is None else methods), layers)
-    rows: list[dict[str, Any]] = []
-    skipped = [(skip.id, skip.reason) for skip in shown.skipped]
-    sample = shown.limited(limit, seed)
-    fault: NetworkError | None = None
-    for batch in sample.stream(network.preprocess.prepare_one, batch_size=1):
-        skipped += [(skip.id, skip.reason) for skip in batch.skipped]
-        for id_, inputs in zip(batch.ids, batch.inputs, strict=True):
-            try:
-                rows.append(_measure(network, inputs[None], asked, target, seed, len(rows), len(sample), progress))
-            except NetworkError as error:
-                fault = error
-                skipped.append((id_, error.found))
-    if not rows:
-        raise fault or UsageError("Methods were to be compared.", "No image could be explained.", "Give other images.")
-    return _advice(asked, rows, seed, tuple(skipped))
-
-
-def _entries(network: Network, asked: Sequence[AskedMethod], layers: Sequence[str]) -> tuple[AskedMethod, ...]:
-    """Each method at each place it is tried at."""
-    tried = tuple(dict.fromkeys(network.resolve(layer) for layer in layers)) or places(network)
-    found = []
-    for one in asked:
-        several = tried if one.layer is None and one.method.place == LAST_MAPS else (one.layer,)
-        found += [replace(one, layer=layer) for layer in several]
-    return tuple(found)
-
-
-def _measure(
-    network: Network,
-    inputs: torch.Tensor,
-    asked: Sequence[AskedMethod],
-    target: Any,
-    seed: int,
-    n_done: int,
+def in_words(
+    order: Sequence[Compared],
+    best: Compared | None,
+    held_out: tuple[str, Interval, Interval] | None,
+    trivial: Mapping[str, Interval],
     n_images: int,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    """One image: for each method its gains, what its checks say, and its time in forward passes."""
-    subject = Subject(network, inputs, target, seed=seed)
-    row: dict[str, Any] = {
-        name: {} for name in ("methods", "trivial", "deletion", "checks", "layers", "cost", "refused")
-    }
-    for i, one in enumerate(asked):
-        if progress:
-            progress("maps measured", n_done * len(asked) + i, n_images * len(asked))
-        try:
-            start = time.perf_counter()
-            attribution = one.method(network, subject.inputs, subject.target, one.layer)
-            spent = time.perf_counter() - start
-            found = gains_of(subject, attribution)
-            checks = check_all(subject, attribution, only=CHECKS)
-        except ConvscopeError as error:
-            row["refused"][one.name] = error.found or error.asked
-            continue
-        row["methods"][one.name], row["deletion"][one.name] = found["insertion"], found["deletion"]
-        row["trivial"] = found["trivial"]
-        row["checks"][one.name] = {check.check: check.outcome for check in checks}
-        row["layers"][one.name], row["cost"][one.name] = attribution.layer, spent / _pass(network, inputs)
-    if not row["methods"]:
-        raise NetworkError(
-            "Methods were to be compared.", f"None gave a map: {next(iter(row['refused'].values()))}", ""
-        )
-    if progress:
-        progress("maps measured", (n_done + 1) * len(asked), n_images * len(asked))
-    return row
-
-
-def _pass(network: Network, inputs: torch.Tensor) -> float:
-    """Seconds of a forward pass, now: the machine may be busy with other things."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        network(inputs)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def _advice(
-    asked: Sequence[AskedMethod], rows: list[dict[str, Any]], seed: int, skipped: tuple[tuple[str, str], ...]
-) -> Advice:
-    contest = Contest.of(rows)
-    rng = np.random.default_rng([seed, *b"advice"])
-    found = [_compared(one, rows, contest, rng) for one in asked]
-    order = sorted(found, key=lambda row: -row.gain.value if np.isfinite(row.gain.value) else np.inf)
-    trivial = {name: mean_interval(contest.trivial[:, i].mean(1), rng) for i, name in enumerate(contest.trivial_names)}
-    best = _best(order, contest, rng) if len(contest) >= FEWEST_IMAGES else None
-    words = _words(order, best, contest, trivial)
-    return Advice(words, best.name if best else None, tuple(order), trivial, contest.fills, len(contest), seed, skipped)
-
-
-def _compared(one: AskedMethod, rows: list[dict[str, Any]], contest: Contest, rng: np.random.Generator) -> Compared:
-    there = [row for row in rows if one.name in row["methods"]]
-    if not there:
-        none = Interval(*(float("nan"),) * 3)
-        reason = next((row["refused"][one.name] for row in rows if one.name in row["refused"]), "")
-        return Compared(one.name, one.method.title, one.layer or "", 0, none, none, none, {}, float("nan"), reason)
-    gains = contest.gains[:, contest.names.index(one.name)]
-    beyond = [mean_interval((gains - contest.trivial[:, i]).mean(1), rng) for i in range(len(contest.trivial_names))]
-    deletion = np.array([np.mean([row["deletion"][one.name][fill] for fill in contest.fills]) for row in there])
-    return Compared(
-        name=one.name,
-        title=one.method.title,
-        layer=there[0]["layers"][one.name],
-        n_images=len(there),
-        gain=mean_interval(gains.mean(1), rng),
-        beyond=min(beyond, key=lambda interval: interval.low),
-        deletion=mean_interval(deletion, rng),
-        holds={check: _holding([row["checks"][one.name][check] for row in there]) for check in CHECKS},
-        cost=float(np.median([row["cost"][one.name] for row in there])),
-    )
-
-
-def _holding(outcomes: Sequence[Outcome]) -> float | None:
-    run = [outcome for outcome in outcomes if outcome != Outcome.NOT_RUN]
-    return sum(outcome == Outcome.PASSES for outcome in run) / len(run) if run else None
-
-
-def _best(order: Sequence[Compared], contest: Contest, rng: np.random.Generator) -> Compared | None:
-    """The cheapest of those that cannot be told from the most faithful; None where none is worth advising."""
-    worth = [row for row in order if not row.refused and row.trusted and row.beyond.low > 0]
-    if not worth:
-        return None
-    gains = {row.name: contest.gains[:, contest.names.index(row.name)].mean(1) for row in worth}
-    first = worth[0]
-    alike = [row for row in worth if mean_interval(gains[first.name] - gains[row.name], rng).low <= 0]
-    return min(alike, key=lambda row: row.cost)
-
-
-def _words(order: Sequence[Compared], best: Compared | None, contest: Contest, trivial: Mapping[str, Interval]) -> str:
-    if len(contest) < FEWEST_IMAGES:
-        return f"{len(contest)} images are too few for advice: give {FEWEST_IMAGES} or more."
-    strongest = max(trivial, key=lambda name: trivial[name].value)
-    known = f"a map that only knows the {strongest} of the image ({_signed(trivial[strongest].value)})"
+) -> str:
+    """The recommendation. `held_out`: what the procedure gained on images it did not choose on: the trivial map it is held against,
+    the gain over random order, and the gain beyond that map.
+    """
+    if n_images < FEWEST_IMAGES:
+        return f"{n_images} image{'s are' if n_images > 1 else ' is'} too few for advice: give {FEWEST_IMAGES} or more."
     sound = [row for row in order if not row.refused and row.trusted]
-    if best is None:
-        told = f"No method can be advised yet: on these {len(contest)} images none that depends on class and weights is surely "
-        told += f"more faithful than {known}."
+    if best is None or held_out is None:
+        told = f"No method can be advised yet: on these {n_images} images none that passes its checks is surely more faithful "
+        told += "than maps that only know the centre of the image or its edges."
         if sound and sound[0].beyond.high > 0:
             nearest = sound[0]
-            told += f" {_at(nearest)} comes nearest, {_span(nearest.beyond)} beyond it: more images may decide."
+            told += (
+                f" {_at(nearest)} comes nearest, {_span(nearest.beyond)} beyond {_known(nearest.against, trivial)}: "
+            )
+            told += "more images may decide."
         return told
+    against, gain, beyond = held_out
     told = (
-        f"Use {_at(best)}: on these {len(contest)} images it gains {_signed(best.gain.value)} over random order, "
-        f"{_span(best.beyond)} beyond {known}, for the time of {best.cost:.2g} forward passes."
+        f"Use {_at(best)}, which takes about {best.cost:.3g} passes. Methods chosen this way gain {_signed(gain.value)} over "
+        f"random order on images they were not chosen on, {_span(beyond)} beyond {_known(against, trivial)}."
     )
-    if sound[0] is not best and sound[0].beyond.low > 0:
-        first = sound[0]
-        told += f" {_at(first)} gains {_signed(first.gain.value)} for {first.cost:.2g}; these images cannot tell them apart."
+    if sound[0] is not best and sound[0].surely:
+        told += f" {_at(sound[0])} ({sound[0].cost:.3g} passes) gains no more that these {n_images} images could tell."
     untrusted = dict.fromkeys(row.title for row in order if not row.refused and not row.trusted)
     if untrusted:
-        told += f" Of {', '.join(untrusted)} some maps hardly depend on the class or the weights: see the table."
+        told += f" Of {', '.join(untrusted)} more than one map in five fails a check that decides: see the table."
     return told
+
+
+def _known(name: str, trivial: Mapping[str, Interval]) -> str:
+    return f"a map that only knows the {name} of the image ({_signed(trivial[name].value)})"
 
 
 def _at(row: Compared) -> str:

@@ -211,9 +211,9 @@ def _compare(
     """Every method measured on these images, and which to use."""
     from pathlib import Path
 
-    from convscope.answer.advice import N_IMAGES, compare
     from convscope.answer.answers import Answers
     from convscope.answer.asked import asked_methods
+    from convscope.answer.compare import N_IMAGES, compare
     from convscope.answer.given import opened
     from convscope.answer.one import Settings
     from convscope.answer.page import page

@@ -10,7 +10,7 @@ from convscope.errors import NetworkError
 from convscope.finding import Control, Finding
 from convscope.instruments.attribution import LRP, GradCAM, Gradient, IntegratedGradients, Method, Occlusion
 from convscope.instruments.attribution.checks import Subject
-from convscope.instruments.attribution.contest import FEWEST_IMAGES, Contest, mean_interval, row_of
+from convscope.instruments.attribution.contest import FEWEST_IMAGES, Contest, known_mean, mean_interval, row_of
 from convscope.network import Network
 from convscope.registry import register
 from convscope.study.claim import Claim, Measured, Question
@@ -63,6 +63,9 @@ class WhyThesePredictions(Claim):
         rows = [row for row in measured.rows[self.key] if "refused" not in row]
         if not rows:
             return self.finding(summary="No prediction was explained.", why_not="No image gave finite values.")
+        if len(rows) < FEWEST_IMAGES:
+            few = f"{len(rows)} image{'s are' if len(rows) > 1 else ' is'} too few; give {FEWEST_IMAGES} or more."
+            return self.finding(summary=f"{len(rows)} of the predictions could be explained.", why_not=few)
         contest = Contest.of(rows)
         rng = measured.rng("why these predictions")
         beyond, gain = contest.beyond(rng), contest.gain(rng)
@@ -70,18 +73,16 @@ class WhyThesePredictions(Claim):
             Control(
                 f"{name}",
                 f"The parts uncovered in the order of a map that {_KNOWS[name]}, whatever the network.",
-                mean_interval(contest.trivial[:, i].mean(1), rng),
+                mean_interval(known_mean(contest.trivial[:, i], 1), rng),
             )
             for i, name in enumerate(contest.trivial_names)
         ]
-        few = f"{len(contest)} images are too few; give {FEWEST_IMAGES} or more."
         return self.finding(
             value=gain,
             controls=controls,
             beyond=beyond,
             conditions=[contest.beyond(rng, fill) for fill in range(len(contest.fills))],
             summary=_summary(contest, gain, controls),
-            why_not=few if len(contest) < FEWEST_IMAGES else "",
             evidence=_evidence(contest, rng),
             resampled="images",
             deciding="gain beyond that of the strongest trivial map",

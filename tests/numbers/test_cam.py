@@ -16,8 +16,10 @@ from convscope.errors import NetworkError, UsageError
 from convscope.images.world import World
 from convscope.instruments.attribution import AblationCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, ScoreCAM
 from convscope.instruments.attribution.cam import CAM
-from convscope.network import load
+from convscope.instruments.attribution.method import places
+from convscope.network import Network, load
 from convscope.network.builtin import world_inputs
+from convscope.network.network import MOST_PLANS, MOST_SIZES
 
 FAMILY = (GradCAM(), GradCAMPlusPlus(), LayerCAM(), HiResCAM(), AblationCAM(), ScoreCAM())
 IMAGES = torch.randn(3, 3, 20, 28, generator=torch.Generator().manual_seed(5))
@@ -376,6 +378,121 @@ def test_a_network_that_answers_changed_images_with_nan_is_refused() -> None:
 def test_the_last_maps_are_the_place() -> None:
     assert GradCAM()(network(deep()), IMAGES).layer == "cat"
     assert GradCAM()(load("builtin:world"), torch.zeros(1, 3, 64, 64)).layer == "relu4"
+
+
+def counted(n_units: int, n_classes: int) -> nn.Module:
+    parts = [nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.Conv2d(8, n_units, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_units, n_classes)).eval()
+
+
+def test_maps_are_not_those_of_classes_because_there_are_as_many() -> None:
+    for n_classes in (9, 10, 11):
+        net = network(counted(10, n_classes))
+        assert GradCAM()(net, IMAGES).layer == "3"
+        assert places(net) == ("3",)
+
+
+def test_nothing_weighs_maps_of_classes() -> None:
+    scores = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 5, 1), nn.ReLU())
+    larger = nn.Sequential(nn.Upsample(scale_factor=2), nn.AvgPool2d((18, 26)))
+    for head in (nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1), larger):
+        net = network(nn.Sequential(scores, head, nn.Flatten()))
+        assert GradCAM()(net, IMAGES).layer == "0.1"
+        assert places(net) == ("0.1",)
+    fewer = network(nn.Sequential(scores, nn.AdaptiveAvgPool2d(1), nn.Flatten(), Halves()))
+    assert GradCAM()(fewer, IMAGES).layer == "0.1", "also where the maps are more than the classes"
+
+
+class Halves(nn.Module):
+    """Classes of two maps each, without a weight."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :4].reshape(-1, 2, 2).amax(2)
+
+
+def test_the_last_maps_are_those_of_the_image_at_hand() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 7, 3, stride=4, padding=1))
+    net = network(nn.Sequential(*module, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 4)).eval())
+    assert GradCAM()(net, IMAGES).layer == "3"
+    assert GradCAM()(net, IMAGES[:, :, :8, :7]).layer == "1", "the last maps of a small image have a single position"
+
+
+class Attended(nn.Module):
+    """The maps are weighed by what they say themselves: a product, though written as a convolution or a dense layer."""
+
+    def __init__(self, written: str) -> None:
+        super().__init__()
+        self.written, self.conv, self.fc = written, nn.Conv2d(3, 6, 3, stride=2), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(x).relu()
+        if self.written == "conv2d":
+            return self.fc(F.conv2d(maps, maps.mean((0, 2, 3))[:, None, None, None], groups=6).mean((2, 3)))
+        means = maps.mean((2, 3))
+        if self.written == "linear":
+            return self.fc(F.linear(means, self.fc.weight.mean(0).diag() + means.mean(0).diag()))
+        return self.fc(torch.addmm(means, means, means.mean(0).diag()))
+
+
+@pytest.mark.parametrize("written", ["conv2d", "linear", "addmm"])
+def test_hirescam_promises_nothing_where_weights_are_computed_from_the_maps(written: str) -> None:
+    torch.manual_seed(0)
+    net = network(Attended(written))
+    found = HiResCAM()(net, IMAGES[:1], target=1, layer="relu")
+    assert found.promised is None
+    total = found.values.double().sum()
+    without = net.onward("relu", IMAGES[:1])
+    empty = without(torch.zeros_like(without.maps))[0, 1]
+    assert abs(float(total - (found.score[0] - empty))) > 0.01 * abs(float(found.score[0] - empty)), "nor could it"
+
+
+def weights_in(*networks: Network) -> int:
+    """Bytes of all weights that these networks hold, each counted once."""
+    folded = [net.onward("input", torch.zeros(1, *net.input_shape)).above.graph for net in networks]
+    held = [tensor for graph in (*folded, *(net.graph for net in networks)) for tensor in graph.tensors.values()]
+    return sum({tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in held}.values())
+
+
+def test_images_of_many_sizes_share_the_weights() -> None:
+    net = network(randomized(counted(64, 64)), fold=True)
+    quick = {size: net.quick_for(torch.zeros(1, 3, *size)) for size in ((20, 28), (21, 28), (22, 30), (23, 30))}
+    for size, twin in quick.items():
+        assert twin.input_shape[1:] == size
+        assert twin is net.quick_for(torch.zeros(1, 3, *size)), "made once"
+    assert weights_in(*quick.values()) == weights_in(net)
+    sizes = [net.at(*size) for size in quick]
+    assert weights_in(*sizes) == weights_in(net)
+    for y in range(12, 12 + MOST_SIZES + 5):
+        method, image = GradCAM(), torch.randn(1, 3, y, 20)
+        assert relative_error(method(net, image, target=1).values, method(net.at(y, 20), image, target=1).values) < 1e-5
+    for kept in (net._kept, net.quick_for(IMAGES)._kept):
+        assert len(kept.sizes) == MOST_SIZES
+    for unit in range(MOST_PLANS + 3):
+        net.onward("1", IMAGES[:, :, :, : 20 + unit % 4], ("2", "3", "6")[unit % 3])
+        net.run(IMAGES, [("0", "1", "2", "3")[i] for i in range(4) if (unit + 1) >> i & 1])
+    assert len(net._kept.above) <= MOST_PLANS
+    assert len(net._kept.plans) <= MOST_PLANS
+
+
+class Resized(nn.Module):
+    """A constant that depends on the size of the image, though its shape does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).relu().mean((2, 3)) * torch.tensor([x.shape[2] / 10.0]))
+
+
+def test_a_constant_of_the_size_is_not_shared() -> None:
+    module = Resized().eval()
+    net = network(module)
+    for y in (20, 15, 25):
+        image = IMAGES[:1, :, :15] if y == 15 else F.interpolate(IMAGES[:1], (y, 28))
+        with torch.no_grad():
+            assert relative_error(net(image), module(image)) < 1e-5
+            assert relative_error(net.quick_for(image)(image), module(image)) < 1e-5
 
 
 def test_progress_reaches_its_end() -> None:

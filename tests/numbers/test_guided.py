@@ -15,6 +15,7 @@ from convscope.errors import MissingRuleError
 from convscope.graph import ops
 from convscope.instruments.attribution import Deconvnet, DeepLIFT, Gradient, GuidedBackprop
 from convscope.instruments.attribution.rectifiers import FLAT
+from convscope.network.torchvision_ops import import_torchvision
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor"),  # captum asks for gradients itself, and says so
@@ -148,6 +149,16 @@ def test_captum_says_the_same_where_each_relu_is_a_module_of_its_own() -> None:
     net = network(module, 21, 34, fold=True)
     assert relative_error(GuidedBackprop()(net, IMAGES, target=TARGETS).values, captum(CaptumGuided, module)) < 1e-4
     assert relative_error(Deconvnet()(net, IMAGES, target=TARGETS).values, captum(Deconvolution, module)) < 1e-4
+
+
+def test_captum_says_the_same_on_squeezenet() -> None:
+    torch.manual_seed(0)
+    module = randomized(import_torchvision("torchvision.models").squeezenet1_1(weights=None), (65, 90)).double()
+    images = torch.randn(3, 3, 65, 90, generator=torch.Generator().manual_seed(7))
+    net = network(module, 65, 90, fold=True)
+    for method, peer in ((GuidedBackprop(), CaptumGuided), (Deconvnet(), Deconvolution)):
+        theirs = captum(peer, module, images.double())
+        assert relative_error(method(net, images, target=TARGETS).values, theirs) < 1e-4
 
 
 def test_captum_is_the_plain_gradient_where_a_relu_is_a_function_and_ours_is_not() -> None:

@@ -327,6 +327,19 @@ def test_a_reused_layer_is_two_layers() -> None:
     assert relative_error(found[1], found[0]) < 1e-6
 
 
+@pytest.mark.parametrize("composite", sorted(COMPOSITES))
+def test_a_batch_norm_is_one_with_its_convolution_whether_it_was_folded_or_not(composite: str) -> None:
+    parts = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), nn.BatchNorm2d(6)]
+    net = network(randomized(Pooled(*parts, nn.ReLU())), fold=True)
+    plain, images = net.unfolded(), _images()
+    for layer in (None, "2", "3"):
+        found, other = (LRP(composite)(one, images, target=[4, 1], layer=layer) for one in (net, plain))
+        assert torch.equal(found.values, other.values)
+        assert found.notes == other.notes
+    assert plain.folded() is plain.folded(), "made once"
+    assert net.folded() is net
+
+
 def test_a_dense_layer_is_one_however_it_is_written() -> None:
     torch.manual_seed(0)
     conv, linear = nn.Conv2d(8, 6, (4, 6)), nn.Linear(8 * 4 * 6, 6)

@@ -248,6 +248,43 @@ def test_wrong_settings_are_refused() -> None:
         Occlusion(fill="blurr")(_read("plain"), INPUTS, 0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"fill": ()}, "fill is"),
+        ({"fill": []}, "fill is"),
+        ({"fill": (1, 2)}, "fill is"),
+        ({"window": "a"}, "window is 'a'"),
+        ({"window": 3.5}, "window is 3.5"),
+        ({"window": (8, 8, 8)}, "window is"),
+        ({"window": (8, "8")}, "window is"),
+        ({"stride": None}, "stride is None"),
+    ],
+    ids=str,
+)
+def test_settings_that_say_nothing_are_refused(settings: Any, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        Occlusion(**settings)
+
+
+def test_another_precision_is_made_once() -> None:
+    net = network(_Gated(), *SIZE)
+    method = Occlusion(window=20, stride=20, precision="float64")
+    method(net, INPUTS, target=1)
+    (twin,) = net._kept.twins.values()
+    assert (twin.dtype, net.dtype) == (torch.float64, torch.float32)
+    method(net, INPUTS, target=1, layer="stem")
+    assert net.quick_for(INPUTS, torch.float64) is twin
+    assert len(net._kept.twins) == 1
+
+
+def test_local_walks_of_many_sizes_share_the_weights() -> None:
+    net = network(_Gated(), *SIZE)
+    walks = [net.local(torch.zeros(1, 3, 37, x)) for x in (52, 50, 48)]
+    held = {t.data_ptr() for walk in walks for t in walk.graph.plain.tensors.values()}
+    assert len(held) == len(net.graph.tensors)
+
+
 def test_scores_that_are_not_finite_are_refused() -> None:
     class Root(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

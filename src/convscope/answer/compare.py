@@ -17,7 +17,6 @@ from convscope.answer.asked import AskedMethod, AskedMethods, asked_methods
 from convscope.answer.given import opened
 from convscope.errors import ConvscopeError, NetworkError, UsageError
 from convscope.instruments.attribution.checks import Outcome, Subject, check_all
-from convscope.instruments.attribution.checks.effort import passes
 from convscope.instruments.attribution.contest import FEWEST_IMAGES, Contest, gains_of, known_mean, mean_interval
 from convscope.instruments.attribution.method import LAST_MAPS, places
 from convscope.intervals import none
@@ -116,7 +115,7 @@ def _measure(
         row["methods"][one.name], row["deletion"][one.name] = found["insertion"], found["deletion"]
         row["trivial"] = found["trivial"]
         row["checks"][one.name] = {check.check: check.outcome for check in checks}
-        row["layers"][one.name], row["cost"][one.name] = attribution.layer, passes(attribution)
+        row["layers"][one.name], row["cost"][one.name] = attribution.layer, attribution.passes
     if not row["methods"]:
         raise NetworkError(
             "Methods were to be compared.", f"None gave a map: {next(iter(row['refused'].values()))}", ""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from convscope.graph.reader import named_outputs
 from convscope.images import Classes, Preprocess
 from convscope.network.address import Address
 from convscope.network.layers import Layers
+from convscope.walks.backward import recordable, recorded
 from convscope.walks.derivative import Placed
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
@@ -29,19 +30,21 @@ from convscope.walks.swap import Rewriting, swapped
 Maps = dict[str, torch.Tensor]
 CPU = torch.device("cpu")
 MOST_PLANS = 64  # orders of work that are kept; the oldest goes first
+MOST_SIZES = 16  # other sizes of images that a network is kept for, likewise; they share its weights
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True)
 class _Kept:
     """What a network has worked out once and uses again."""
 
-    graphs: dict[tuple[int, int], Graph] = field(default_factory=dict)  # for images of other sizes
     plans: dict[Any, Plan] = field(default_factory=dict)
     above: dict[Any, Above] = field(default_factory=dict)
     local: dict[Any, LocalGraph] = field(default_factory=dict)
-    folded: Folded = field(default_factory=dict)  # folded weights, shared by all plans
-    placed: Placed = field(default_factory=dict)  # weights in the memory format of gradients, likewise
-    last: dict[tuple[int, int], "Network"] = field(default_factory=dict)  # twins with channels last, by image size
+    sizes: dict[tuple[int, int], "Network"] = field(default_factory=dict)  # itself, for images of other sizes
+    twins: dict[Any, "Network"] = field(default_factory=dict)  # itself, as it is quickest in a precision, or folded
+    folded: Folded = field(default_factory=dict)  # folded weights, shared by all plans and sizes
+    placed: Placed = field(default_factory=Placed)  # weights in the memory format of gradients, likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +117,13 @@ class Network:
         """
         step, top = self.resolve(layer), self.output if output is None else self.resolve(output)
         graph = self.graph_for(inputs)
-        key = graph.input_shape, step, top
-        if key not in self._kept.above:
-            self._kept.above[key] = above(
-                graph, step, top, fold=self.fold, made=self._kept.folded, placed=self._kept.placed
-            )
-        size = int(inputs.shape[2]), int(inputs.shape[3])
-        return onward(graph, self._kept.above[key], partial(self._compute, inputs), self._cast, size)
+        way = _once(
+            self._kept.above,
+            (graph.input_shape, step, top),
+            lambda: above(graph, step, top, fold=self.fold, made=self._kept.folded, placed=self._kept.placed),
+        )
+        with recordable():
+            return onward(graph, way, partial(self._compute, recorded(inputs)), self._cast, _size(inputs))
 
     def local(self, inputs: torch.Tensor, output: str | None = None) -> LocalWalk:
         """The network around one image (`1 channel y x`, normalised): windows of it and what they shall hold, to logits.
@@ -128,12 +131,17 @@ class Network:
         Only what a window reaches is computed again, exactly; `.reach` says how far that helps. `output` is another layer whose
         values are wanted. Raises UsageError for more images than one, InputShapeError, UnknownNameError.
         """
-        graph, step = self.graph_for(inputs), self.output if output is None else self.resolve(output)
-        key = graph.input_shape, step
-        if key not in self._kept.local:
+        step = self.output if output is None else self.resolve(output)
+        quick = self.quick_for(inputs)  # whose weights are in the order that the walk wants
+        if quick is not self:
+            return quick.local(inputs, step)
+        graph = self.graph_for(inputs)
+
+        def made() -> LocalGraph:
             folded = fold_batch_norm(graph, keep=[step], made=self._kept.folded) if self.fold else graph
-            self._kept.local[key] = local_graph(folded, step)
-        return local_walk(self._kept.local[key], self._cast(inputs))
+            return local_graph(folded, step)
+
+        return local_walk(_once(self._kept.local, (graph.input_shape, step), made, MOST_SIZES), self._cast(inputs))
 
     def swap(self, where: str, with_: Callable[[torch.Tensor], torch.Tensor] | str, **settings: Any) -> "Network":
         """The same network with an operation replaced: a layer by name, or all of an operation ("max_pool2d").
@@ -165,17 +173,23 @@ class Network:
         dtype = self.dtype if dtype is None else dtype
         last = self.channels_last if channels_last is None else channels_last
         moved = replace(self, device=device, dtype=dtype, channels_last=last, _kept=_Kept())
-        return replace(moved, graph=self.graph.moved(moved._cast, partial(moved._constant, self.dtype)))
+        return replace(moved, graph=moved._moved(self.graph, self.dtype))
 
-    def quick_for(self, inputs: torch.Tensor) -> "Network":
-        """The same network as it is quickest on a CPU, made once for inputs of a size: channels last, equal up to rounding."""
-        size = int(inputs.shape[2]), int(inputs.shape[3])
-        if self.channels_last or self.device.type != "cpu":
+    def quick_for(self, inputs: torch.Tensor, dtype: torch.dtype | None = None) -> "Network":
+        """The same network as it is quickest for inputs of a size: on a CPU channels last, equal up to rounding.
+
+        Also in another precision. Made once, and kept. Raises InputShapeError.
+        """
+        graph, dtype = self.graph_for(inputs), self.dtype if dtype is None else dtype
+        last = self.channels_last or self.device.type == "cpu"
+        if (dtype, last) == (self.dtype, self.channels_last):
             return self
-        if size not in self._kept.last:
-            self.graph_for(inputs)  # raises InputShapeError
-            self._kept.last[size] = self.at(*size).to(channels_last=True)
-        return self._kept.last[size]
+        twin = _once(self._kept.twins, dtype, lambda: self.to(dtype=dtype, channels_last=last))
+        return twin._sized(_size(inputs), lambda: twin._moved(graph, self.dtype))
+
+    def folded(self) -> "Network":
+        """The same network, its batch norms folded into convolutions while computing. Made once, and kept."""
+        return self if self.fold else _once(self._kept.twins, "folded", lambda: replace(self, fold=True, _kept=_Kept()))
 
     def unfolded(self) -> "Network":
         """The same network, computed as its owner wrote it."""
@@ -191,9 +205,11 @@ class Network:
         return found[name].float().to(inputs.device)
 
     def at(self, y: int, x: int) -> "Network":
-        """The same network for images of y by x pixels: its table of layers is made for that size."""
-        graph = self._graph(y, x)
-        return replace(self, graph=graph, _kept=_Kept())
+        """The same network for images of y by x pixels: its table of layers is made for that size.
+
+        The last few sizes are kept. Raises InputShapeError for a size it does not take.
+        """
+        return self._sized((y, x), lambda: self._read_again(y, x))
 
     @cached_property
     def layers(self) -> Layers:
@@ -267,13 +283,11 @@ class Network:
         return self.device if isinstance(value, torch.device) else value
 
     def _plan(self, graph: Graph, wanted: tuple[str, ...], tapped: tuple[str, ...] = ()) -> Plan:
-        key = graph.input_shape, wanted, tapped
-        if key not in self._kept.plans:
-            if len(self._kept.plans) >= MOST_PLANS:
-                self._kept.plans.pop(next(iter(self._kept.plans)))
+        def made() -> Plan:
             folded = fold_batch_norm(graph, keep={*wanted, *tapped}, made=self._kept.folded) if self.fold else graph
-            self._kept.plans[key] = plan(folded, wanted, tapped=tapped)
-        return self._kept.plans[key]
+            return plan(folded, wanted, tapped=tapped)
+
+        return _once(self._kept.plans, (graph.input_shape, wanted, tapped), made)
 
     def graph_for(self, inputs: torch.Tensor) -> Graph:
         """The graph that takes these inputs. Raises InputShapeError if none does."""
@@ -295,14 +309,25 @@ class Network:
                 f"They have {inputs.shape[1]} channels; the network takes {channels}.",
                 "Load it with n_channels= if it takes any number, or convert the images.",
             )
-        return self._graph(int(inputs.shape[2]), int(inputs.shape[3]))
+        return self.at(*_size(inputs)).graph
 
-    def _graph(self, y: int, x: int) -> Graph:
-        if (y, x) == self.input_shape[1:] or self.graph.any_size:
-            return self.graph
-        if (y, x) not in self._kept.graphs:
-            self._kept.graphs[y, x] = self._read_again(y, x)
-        return self._kept.graphs[y, x]
+    def _sized(self, size: tuple[int, int], graph: Callable[[], Graph]) -> "Network":
+        """This network with another graph, for images of another size; weights are shared where they are equal."""
+        if size == self.input_shape[1:] or self.graph.any_size:
+            return self
+
+        def made() -> Network:
+            read, own = graph(), self.graph.tensors
+            tensors = {name: own[name] if _equal(own.get(name), t) else t for name, t in read.tensors.items()}
+            kept = _Kept(folded=self._kept.folded, placed=self._kept.placed)
+            return replace(self, graph=replace(read, tensors=tensors), _kept=kept)
+
+        return _once(self._kept.sizes, size, made, MOST_SIZES)
+
+    def _moved(self, graph: Graph, read_in: torch.dtype) -> Graph:
+        """A graph that was read in some precision, on this network's device, in its precision and memory format."""
+        with recordable():
+            return graph.moved(self._cast, partial(self._constant, read_in))
 
     def _read_again(self, y: int, x: int) -> Graph:
         if self.module is None:
@@ -318,7 +343,7 @@ class Network:
             own = self.graph.tensors
             kept = {name: own[name] for name, t in graph.tensors.items() if name in own and own[name].shape == t.shape}
             graph = replace(graph, tensors={**graph.tensors, **kept})
-        return graph.moved(self._cast, partial(self._constant, dtype_of(self.module)))
+        return self._moved(graph, dtype_of(self.module))
 
 
 def _layout(graph: Graph, step: str) -> Layout:
@@ -328,6 +353,29 @@ def _layout(graph: Graph, step: str) -> Layout:
             f"The maps of '{step}' were asked for.", "Its value has no units.", "Ask for a layer of the table."
         )
     return layout
+
+
+def _once(kept: dict[Any, _Any], key: Any, make: Callable[[], _Any], most: int = MOST_PLANS) -> _Any:
+    """What was made for a key before; otherwise it is made now, fit for a backward walk, and the oldest one goes."""
+    found = kept.get(key)
+    if found is None:
+        with recordable():
+            found = make()
+        for old in list(kept)[: max(0, len(kept) + 1 - most)]:
+            kept.pop(old, None)
+        kept[key] = found
+    return found
+
+
+def _equal(own: torch.Tensor | None, other: torch.Tensor) -> bool:
+    """Whether one tensor can stand for another."""
+    if own is None or (own.shape, own.dtype) != (other.shape, other.dtype):
+        return False
+    return own.data_ptr() == other.data_ptr() or torch.equal(own, other)
+
+
+def _size(inputs: torch.Tensor) -> tuple[int, int]:
+    return int(inputs.shape[2]), int(inputs.shape[3])
 
 
 def _placed(tensor: torch.Tensor, device: torch.device, dtype: torch.dtype, channels_last: bool) -> torch.Tensor:

@@ -5,7 +5,8 @@ of its inputs; a step without one passes the gradient. Each step is differentiat
 below), so a rule sees one operation, never the whole network; modules that are reused or write in place are no special case.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,12 +66,17 @@ def gradient(step: Step) -> Rule | None:
     return None
 
 
-@dataclass(frozen=True, eq=False)
-class Passed:
-    """What a backward walk brought down."""
+@contextmanager
+def recordable() -> Iterator[None]:
+    """Lets values be followed by a backward walk, even where the caller computes in inference mode."""
+    enabled = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(enabled):
+        yield
 
-    signals: Mapping[str, Signal]  # at each asked-for place; zeros where nothing arrived
-    lost: Mapping[str, torch.Tensor]  # by step: sum of the signal that came in less what went on, for each image
+
+def recorded(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that a backward walk can start from; a copy of one that was made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,21 +89,13 @@ class Tape:
         repr=False
     )  # a step that picks one value -> whose, which, of how many
 
+    @recordable()
     def back(
-        self,
-        signals: Mapping[str, Signal],
-        to: Sequence[str] = (INPUT,),
-        rules: Rules = gradient,
-        *,
-        ledger: bool = False,
-    ) -> Passed:
-        """Sends signals down from the steps they are given for, and brings back what arrives at `to`.
-
-        With `ledger`, what each step took in and did not pass on is counted too: relevance that biases keep.
-        """
+        self, signals: Mapping[str, Signal], to: Sequence[str] = (INPUT,), rules: Rules = gradient
+    ) -> dict[str, Signal]:
+        """Sends signals down from the steps they are given for, and brings back what arrives at `to`; zeros where nothing does."""
         waiting: dict[str, Any] = {}
         found: dict[str, Signal] = {}
-        lost: dict[str, torch.Tensor] = {}
         for name, signal in signals.items():
             self._send(waiting, name, signal)
         for call in reversed(self.calls):
@@ -111,11 +109,8 @@ class Tape:
             for below, one in zip(call.names, passed, strict=True):
                 if one is not None:
                     self._send(waiting, below, one)
-            if ledger:
-                lost[name] = _total(signal) - sum(_total(one) for one in passed if one is not None)
         found |= {name: waiting[name] for name in to if name in waiting}
-        empty = {name: torch.zeros_like(self.values[name]) for name in to if name not in found}
-        return Passed(found | empty, lost)
+        return found | {name: torch.zeros_like(self.values[name]) for name in to if name not in found}
 
     def _send(self, waiting: dict[str, Any], name: str, signal: Signal) -> None:
         """Adds a signal to those that wait at a step."""
@@ -125,12 +120,6 @@ class Tape:
         whole, index, n_values = self.parts[name]
         several = waiting.setdefault(whole, [None] * n_values)
         several[index] = signal if several[index] is None else several[index] + signal
-
-
-def _total(signal: Any) -> torch.Tensor:
-    """The sum of a signal, for each image."""
-    parts = [one for one in (signal if isinstance(signal, list) else [signal]) if one is not None]
-    return sum(one.detach().flatten(1).sum(1, dtype=torch.float64) for one in parts)
 
 
 def tape(
@@ -159,8 +148,9 @@ def tape(
             if whole in followed:
                 parts[step.name] = whole, index, len(values[whole])
         elif followed.isdisjoint(step.inputs):
+            args, kwargs = _filled(graph, step, values, size, ())
             with torch.no_grad():
-                values[step.name] = _compute(step, *_filled(graph, step, values, size, ()))
+                values[step.name] = step.function(*args, **kwargs)
         else:
             call = _call(graph, step, values, size, followed)
             calls.append(call)
@@ -175,12 +165,8 @@ def _call(graph: Graph, step: Step, values: Mapping[str, Any], size: tuple[int, 
     leaves_: list[tuple[str, torch.Tensor]] = []
     args, kwargs = _filled(graph, step, values, size, followed, leaves_)
     with torch.enable_grad():
-        value = _compute(step, args, kwargs)
+        value = step.function(*args, **kwargs)
     return Call(step, args, kwargs, tuple(name for name, _ in leaves_), tuple(leaf for _, leaf in leaves_), value)
-
-
-def _compute(step: Step, args: tuple, kwargs: dict[str, Any]) -> Any:
-    return step.function(*args, **kwargs)
 
 
 def _filled(

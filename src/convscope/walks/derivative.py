@@ -6,13 +6,14 @@ steps are often linear (a convolution of the image): where only a sum of gradien
 down through them once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from convscope.graph.graph import Graph, Ref, Step
 from convscope.walks.forward import Program, is_finite, needed, program
@@ -23,12 +24,14 @@ _LINEAR = frozenset(
     {"conv2d", "linear", "batch_norm", "avg_pool2d", "reshape", "flatten", "permute", "transpose", "pad"}
 )
 # Their values may be written over: a backward pass reads what went in, not what came out.
-_FORGOTTEN = frozenset({"conv2d", "linear", "batch_norm", "add", "cat", "avg_pool2d"})
+_FORGOTTEN = frozenset({"conv2d", "linear", "batch_norm", "add", "cat", "avg_pool2d", "max_pool2d"})
+# They pass a gradient on in memory of its own, that nobody else reads.
+_OWN_MEMORY = frozenset({"conv2d", "linear", "max_pool2d", "avg_pool2d"})
 MOST_BYTES = (
     24 * 2**20
 )  # of the largest value of a batch; larger ones cost more in fresh memory than they save in calls
 
-Placed = dict[int, tuple[torch.Tensor, torch.Tensor]]  # by the weight's id: the weight, and as it is used here
+Placed = WeakTensorKeyDictionary  # a weight -> as it is used here, as long as the network has it
 Signal = Callable[[torch.Tensor], torch.Tensor]  # a value of the output -> the derivative of the score by it
 
 
@@ -60,15 +63,20 @@ class Derivative:
         largest = max([prod(shape[1:]), *(_size(step) for step in self._steps)])
         return max(1, MOST_BYTES // (4 * largest))
 
-    def up(
-        self, values: Mapping[str, Any], size: tuple[int, int, int], signal: Signal
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The output's value, and the gradient of what `signal` weighs at the entry."""
-        given = {name: self._placed(values[name]) for name in (self.layer, *self.beside)}
+    def enter(self, values: Mapping[str, Any], size: tuple[int, int, int]) -> torch.Tensor:
+        """The entry's value, from the layer's."""
         with torch.no_grad():
+            given = {self.layer: self._placed(values[self.layer])}
             (entered,) = self._run(self._below, given, size, (self.entry,))
-        leaf = entered.detach().requires_grad_()
-        quick = leaf.device.type == "cpu" and all(map(is_finite, (leaf, *given.values())))
+        return entered.detach()
+
+    def up(
+        self, entered: torch.Tensor, beside: Mapping[str, Any], size: tuple[int, int, int], signal: Signal
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The output's value from the entry's, and the gradient by it of what `signal` weighs."""
+        given = {self.entry: entered} | {name: self._placed(beside[name]) for name in self.beside}
+        leaf = entered.view_as(entered).requires_grad_()
+        quick = leaf.device.type == "cpu" and all(map(is_finite, given.values()))
         with torch.enable_grad():
             (value,) = self._run(
                 self._quick if quick else self._plain, {**given, self.entry: leaf}, size, (self.output,)
@@ -109,9 +117,14 @@ class Derivative:
         return replace(self.graph, tensors=made)
 
     def _weight(self, tensor: torch.Tensor) -> torch.Tensor:
-        if id(tensor) not in self.placed:
-            self.placed[id(tensor)] = tensor, self._placed(tensor.detach())
-        return self.placed[id(tensor)][1]
+        if tensor not in self.placed:
+            own = tensor.detach()
+            placed = self._placed(own)
+            if placed is own:
+                return own
+            self.placed[tensor] = placed
+        found: torch.Tensor = self.placed[tensor]
+        return found
 
     @cached_property
     def _below(self) -> Program:
@@ -123,37 +136,59 @@ class Derivative:
 
     @cached_property
     def _quick(self) -> Program:
-        graph = self._placed_graph
-        fused = fuse_relu(graph, {self.entry, self.layer, self.output, *self.beside})
-        steps = (
-            replace(step, function=_ConvReLU.apply) if step.function is conv_relu else step for step in fused.steps
-        )
-        return program(
-            fused.with_steps(steps), (self.output,), (self.entry, *self.beside), overwrite=_FORGOTTEN, read_once=True
-        )
+        given = self.entry, *self.beside
+        fused = fuse_relu(_pooled_first(self._placed_graph, {*given, self.output}), {*given, self.layer, self.output})
+
+        def followed(step: Step) -> Step:
+            if step.function is not conv_relu:
+                return step
+            readers = fused.readers[step.name]
+            own = step.name != self.output and len(readers) == 1 and fused[readers[0]].op in _OWN_MEMORY
+            return replace(step, function=partial(_ConvReLU.apply, own))
+
+        graph = fused.with_steps(map(followed, fused.steps))
+        return program(graph, (self.output,), given, overwrite=_FORGOTTEN, read_once=True)
+
+
+def _pooled_first(graph: Graph, keep: Collection[str]) -> Graph:
+    """The same network with max-pools below the ReLUs they follow: the same values and gradients, of maps a quarter as large."""
+    changed: dict[str, Step] = {}
+    for pool in graph.steps:
+        below = graph.by_name.get(pool.inputs[0]) if pool.function is torch.ops.aten.max_pool2d.default else None
+        if below is None or below.function is not torch.ops.aten.relu.default or below.name in keep:
+            continue
+        if graph.readers[below.name] == (pool.name,):
+            changed[below.name] = replace(pool, name=below.name, args=(below.args[0], *pool.args[1:]))
+            changed[pool.name] = replace(
+                below, name=pool.name, args=(pool.args[0],), shape=pool.shape, layout=pool.layout
+            )
+    return graph.with_steps(changed.get(step.name, step) for step in graph.steps)
 
 
 class _ConvReLU(torch.autograd.Function):
     """A convolution and the ReLU above it, with the gradient by the values."""
 
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def forward(ctx: Any, alone: bool, values: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
         found = conv_relu(values, weight, *rest)
         ctx.save_for_backward(weight, found)
-        ctx.shape, ctx.settings = values.shape, rest[1:]
+        ctx.alone, ctx.shape, ctx.settings = alone, values.shape, rest[1:]
         return found
 
     @staticmethod
     def backward(ctx: Any, signal: torch.Tensor) -> Any:
         weight, found = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.settings
-        signal = torch.ops.aten.threshold_backward(signal, found, 0)
+        if ctx.alone:  # the signal is nobody else's, and may be written over
+            torch.ops.aten.threshold_backward.grad_input(signal, found, 0, grad_input=signal)
+        else:
+            signal = torch.ops.aten.threshold_backward(signal, found, 0)
         like = found.new_empty(1).expand(ctx.shape)  # only its form counts
         like = torch.empty_like(like, memory_format=torch.channels_last)
         passed, _, _ = torch.ops.aten.convolution_backward(
             signal, like, weight, None, stride, padding, dilation, False, [0, 0], groups, [True, False, False]
         )
-        return passed, *[None] * 6
+        return None, passed, *[None] * 6
 
 
 def _size(step: Step) -> int:

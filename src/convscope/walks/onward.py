@@ -10,7 +10,7 @@ import torch
 from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import BATCH, Layout
-from convscope.walks.backward import Tape, tape
+from convscope.walks.backward import Tape, recordable, recorded, tape
 from convscope.walks.derivative import Derivative, Placed, Signal
 from convscope.walks.fold import Folded, fold_batch_norm
 from convscope.walks.forward import Plan, plan
@@ -57,17 +57,20 @@ class Onward:
         values = self._values(maps)
         return self.above.finish(values, (maps.shape[0], *self.size))[self.above.output].float()
 
+    @recordable()
     def tape(self, maps: torch.Tensor) -> Tape:
         """The same walk, remembered: signals can be sent back from the output down to the layer."""
         size = (maps.shape[0], *self.size)
         return tape(self.above.graph, self._values(maps), [self.above.output], size, sources=[self.above.layer])
 
+    @recordable()
     def gradient(self, maps: torch.Tensor, signal: Signal) -> tuple[torch.Tensor, torch.Tensor]:
         """The output's value, and the gradient by these maps of what `signal` weighs in it."""
         values, size, way = self._values(maps), (maps.shape[0], *self.size), self.above.derivative
-        value, found = way.up(values, size, signal)
+        value, found = way.up(way.enter(values, size), values, size, signal)
         return value, self.layout.to_map(way.down(found, values, size)).float()
 
+    @recordable()
     def total_gradient(
         self,
         n_variants: int,
@@ -79,20 +82,53 @@ class Onward:
 
         `variants` gives some of them at a time, grouped by input.
         """
+        n_inputs = self.maps.shape[0]
+
+        def entered(part: slice) -> torch.Tensor:
+            values = self._values(variants(part))
+            return self.above.derivative.enter(values, (n_inputs * (part.stop - part.start), *self.size))
+
+        return self._total(n_variants, entered, signal, progress)
+
+    @recordable()
+    def line_gradient(
+        self, start: torch.Tensor, shares: Sequence[float], signal: Signal, progress: Callable[[int, int], None]
+    ) -> torch.Tensor:
+        """The sum of the gradients at points of the straight line from other maps, `start` (share 0), to the layer's own (1).
+
+        What linear steps make of a line is a line: its points are taken above them.
+        """
+        way, size = self.above.derivative, (self.maps.shape[0], *self.size)
+        first, last = (way.enter(self._values(maps), size) for maps in (start, self.maps))
+        dim = _images(self.above.graph, way.entry) or 0
+
+        def entered(part: slice) -> torch.Tensor:
+            points = [torch.lerp(first, last, share) for share in shares[part]]
+            return _grouped(points, dim, size[0])
+
+        return self._total(len(shares), entered, signal, progress)
+
+    def _total(
+        self,
+        n_variants: int,
+        entered: Callable[[slice], torch.Tensor],
+        signal: Signal,
+        progress: Callable[[int, int], None],
+    ) -> torch.Tensor:
+        """The sum of gradients, made at the entry and sent down once; `entered` gives some variants at a time, as they enter."""
         way, n_inputs = self.above.derivative, self.maps.shape[0]
         dim = _images(self.above.graph, way.entry) or 0
         own = self._values(self.maps)
         at_once = max(1, way.n_at_once(own[self.above.layer].shape) // n_inputs)
-        total = torch.zeros(())
+        total: torch.Tensor | None = None
         for first in range(0, n_variants, at_once):
             part = slice(first, min(first + at_once, n_variants))
-            maps = variants(part)
-            _, found = way.up(self._values(maps), (maps.shape[0], *self.size), signal)
-            grouped = found.unflatten(dim, (n_inputs, part.stop - part.start, -1))
-            total = total + grouped.sum(dim + 1, dtype=torch.promote_types(found.dtype, torch.float32)).flatten(
-                dim, dim + 1
-            )
+            times = part.stop - part.start
+            _, found = way.up(entered(part), self._beside(times), (n_inputs * times, *self.size), signal)
+            for one in found.unflatten(dim, (n_inputs, times, -1)).unbind(dim + 1):
+                total = _added(total, one.flatten(dim, dim + 1))
             progress(part.stop, n_variants)
+        assert total is not None
         total = total.to(own[self.above.layer].dtype)
         return self.layout.to_map(way.down(total, own, (n_inputs, *self.size))).float()
 
@@ -104,11 +140,14 @@ class Onward:
                 f"They have the shape {tuple(maps.shape)}, the layer's own {tuple(self.maps.shape)}.",
                 "Give the same units and positions, for each input one or equally many variants.",
             )
-        times = maps.shape[0] // n_inputs
-        images = self.above.images
-        values = {name: _repeated(value, images[name], n_inputs, times) for name, value in self.beside.items()}
-        values[self.above.layer] = self.layout.from_map(self.cast(maps))
+        values = self._beside(maps.shape[0] // n_inputs)
+        values[self.above.layer] = self.layout.from_map(self.cast(recorded(maps)))
         return values
+
+    def _beside(self, times: int) -> dict[str, Any]:
+        """What flows past the layer, for so many variants of each input."""
+        images, n_inputs = self.above.images, self.maps.shape[0]
+        return {name: _repeated(value, images[name], n_inputs, times) for name, value in self.beside.items()}
 
 
 def above(graph: Graph, layer: str, output: str, *, fold: bool, made: Folded, placed: Placed) -> Above:
@@ -166,6 +205,20 @@ def _images(graph: Graph, name: str) -> int | None:
     if layout is None:
         return 0
     return next((i for i, dim in enumerate(layout.dims) if any(atom.axis == BATCH for atom in dim)), None)
+
+
+def _grouped(variants: Sequence[torch.Tensor], dim: int, n_images: int) -> torch.Tensor:
+    """Variants of a batch as one batch, grouped by image; `dim` counts images, outermost."""
+    if n_images == 1:
+        return torch.cat(list(variants), dim)
+    return torch.stack([one.unflatten(dim, (n_images, -1)) for one in variants], dim + 1).flatten(dim, dim + 2)
+
+
+def _added(total: torch.Tensor | None, one: torch.Tensor) -> torch.Tensor:
+    """One more in the total, in single precision at least. (`sum` over a dimension is slow where maps are channels-last.)"""
+    if total is None:
+        return one.to(torch.promote_types(one.dtype, torch.float32), copy=True)
+    return total.add_(one)
 
 
 def _repeated(value: Any, dim: int | None, n_images: int, times: int) -> Any:

@@ -10,21 +10,23 @@ Each takes the maps A of a layer and the gradient G of the score by them, and sa
 The map is the sum over units, where it is positive.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from convscope.graph.graph import Step
 from convscope.instruments.attribution.method import LAST_MAPS, Method, Question, Values
 from convscope.instruments.attribution.variants import positions
 from convscope.network import Network
 from convscope.registry import register
 
-# Operations that are affine in the values they read, if only one of these depends on the place, or they are added.
+# Operations that are affine in a value they read; those that are so in several at once.
 _AFFINE = frozenset(
-    {"mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "conv2d", "linear", "addmm", "batch_norm", "add", "sub", "cat"}
+    {"mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "conv2d", "linear", "addmm", "batch_norm"}
     | {"flatten", "reshape", "permute", "transpose", "squeeze", "unsqueeze"}
 )
+_ADDED = frozenset({"add", "sub", "cat"})
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,9 @@ class CAM(Method):
     def channels(self) -> str:
         return "positive"
 
-    def question(self, network: Network, inputs: torch.Tensor, *asked: Any, **more: Any) -> Question:
-        """What is asked, checked; of the network as it is quickest: most of the work is the pass up to the layer."""
-        network.graph_for(inputs)
-        return super().question(network.quick_for(inputs), inputs, *asked, **more)
+    def computed(self, network: Network, inputs: torch.Tensor) -> Network:
+        """As it is quickest: most of the work is the pass up to the layer."""
+        return network.quick_for(inputs)
 
 
 @register("method", "grad_cam")
@@ -104,9 +105,16 @@ class HiResCAM(CAM):
     def values(self, question: Question) -> Values:
         maps, gradients = _maps_and_gradients(question)
         promised = None
-        if all(step.op in _AFFINE for step in question.path):
+        followed = question.graph.above([question.layer])
+        if all(_is_affine(step, followed) for step in question.path):
             promised = question.unchanged.double() - question.score(torch.zeros_like(question.maps)).double()
         return Values(gradients * maps, promised)
+
+
+def _is_affine(step: Step, followed: Collection[str]) -> bool:
+    """Whether a step is affine in what follows from the place; a weight that follows from it too makes a product."""
+    n_followed = sum(name in followed for name in step.inputs)
+    return step.op in _ADDED or (step.op in _AFFINE and n_followed <= 1)
 
 
 def _maps_and_gradients(question: Question) -> tuple[torch.Tensor, torch.Tensor]:

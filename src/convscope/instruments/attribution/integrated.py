@@ -13,7 +13,7 @@ from convscope.instruments.attribution.method import Method, Question, Values
 from convscope.registry import register
 
 MOST_STEPS = 4096
-TOLD = 0.1  # an error that is told with the answer, as a part of the difference
+TOLD = 0.1  # an error that is told with the answer
 
 
 @register("method", "integrated_gradients")
@@ -21,7 +21,7 @@ TOLD = 0.1  # an error that is told with the answer, as a part of the difference
 class IntegratedGradients(Method):
     """(x - x0) x mean gradient; adds up to score(x) - score(x0), up to the stated error.
 
-    With `error` the number of steps is doubled until the sum is that close (a part of the difference), or 4,096 are reached.
+    With `error` the number of steps is doubled until the sum is that close (as `Attribution.error` counts), or 4,096 are reached.
     """
 
     title = "Integrated gradients"
@@ -37,30 +37,22 @@ class IntegratedGradients(Method):
         n_steps = self.n_steps
         found = self._integral(question, start, n_steps)
         while self.error is not None and n_steps < MOST_STEPS:
-            if float(_missing(found, promised).max()) <= self.error:
+            if float(_missing(found, promised, question.unchanged).max()) <= self.error:
                 break
             n_steps *= 2
             found = self._integral(question, start, n_steps)
         notes = () if n_steps == self.n_steps else (f"{n_steps} steps were needed for an error of {self.error:g}.",)
-        missing = float(_missing(found, promised).max())
+        missing = float(_missing(found, promised, question.unchanged).max())
         if missing > TOLD:
-            notes = (
-                *notes,
-                f"The sum of {n_steps} steps misses {missing:.0%} of the difference: take more, or another baseline.",
-            )
+            notes = (*notes, f"The sum of {n_steps} steps is {missing:.0%} off: take more, or another baseline.")
         return Values(found, promised, notes)
 
     def _integral(self, question: Question, start: torch.Tensor, n_steps: int) -> torch.Tensor:
-        way = question.maps - start
-        middles = (torch.arange(n_steps, dtype=torch.float64) + 0.5) / n_steps
-
-        def points(part: slice) -> torch.Tensor:
-            share = middles[part].to(way).reshape(1, -1, *[1] * (way.dim() - 1))
-            return (start[:, None] + share * way[:, None]).flatten(0, 1)
-
-        return way * question.total_gradient(n_steps, points) / n_steps
+        middles = [(step + 0.5) / n_steps for step in range(n_steps)]
+        return (question.maps - start) * question.line_gradient(start, middles) / n_steps
 
 
-def _missing(found: torch.Tensor, promised: torch.Tensor) -> torch.Tensor:
-    """How far the sum is from the difference, as a part of it."""
-    return (found.double().flatten(1).sum(1) - promised).abs() / promised.abs().clamp_min(1e-12)
+def _missing(found: torch.Tensor, promised: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+    """How far the sum is from the difference, as a part of it or of the score, as `Attribution.error` has it."""
+    whole = torch.maximum(promised.abs(), score.to(promised).abs()).clamp_min(1e-12)
+    return (found.double().flatten(1).sum(1) - promised).abs() / whole

@@ -14,9 +14,10 @@ from convscope.graph.graph import INPUT, Graph, Step
 from convscope.instruments.attribution.lrp_choice import choose
 from convscope.instruments.attribution.lrp_kept import NOTHING, Kept
 from convscope.instruments.attribution.lrp_paths import adds_constant, carrying, stuck
-from convscope.instruments.attribution.lrp_table import COMPOSITES, Composite, Strengths, table
+from convscope.instruments.attribution.lrp_table import COMPOSITES, Strengths, table
 from convscope.instruments.attribution.method import Method, Question, Values
 from convscope.instruments.attribution.treatment import Treatments, rules_of, substitutions, untreated
+from convscope.network import Network
 from convscope.registry import register
 
 
@@ -33,6 +34,7 @@ class LRP(Method):
 
     title = "LRP"
     paper = "Bach et al. 2015, doi:10.1371/journal.pone.0130140; Montavon et al. 2019, doi:10.1007/978-3-030-28954-6_10"
+    conserves = True
 
     composite: str = "epsilon_plus_flat"
     epsilon: float = 1e-6  # of the epsilon rule; larger ones leave out weak and contradictory contributions
@@ -53,7 +55,7 @@ class LRP(Method):
     @property
     def treatments(self) -> Treatments:
         """What is done at each operation."""
-        return table(*self._table())
+        return table(COMPOSITES[self.composite], self._strengths(NOTHING))
 
     @classmethod
     def refuses(cls, graph: Graph) -> Sequence[str]:
@@ -67,8 +69,9 @@ class LRP(Method):
         graph, layer, top = question.graph, question.layer, question.target.step
         steps, followed = carrying(graph, layer, top), graph.above([layer])
         kept = Kept(graph, len(question.maps), {step.name for step in steps if adds_constant(graph, step, followed)})
-        treatments = table(*self._table(kept))
-        rules = choose(question, steps, *self._table(kept), rules_of(self.title, treatments, steps))
+        composite, strengths = COMPOSITES[self.composite], self._strengths(kept)
+        treatments = table(composite, strengths)
+        rules = choose(question, steps, composite, strengths, rules_of(self.title, treatments, steps))
         walk = question.tape(question.maps)
         start = walk.values[top] * question.derivative(walk)
         values = question.arrived(walk.back({top: start}, [layer], rules))
@@ -82,8 +85,12 @@ class LRP(Method):
         )
         return Values(values, promised, (*substitutions(treatments, chosen), *told))
 
-    def _table(self, kept: Kept = NOTHING) -> tuple[Composite, Strengths]:
-        return COMPOSITES[self.composite], Strengths(self.epsilon, self.gamma, self.alpha, self.stabilizer, kept)
+    def computed(self, network: Network, inputs: torch.Tensor) -> Network:
+        """With its batch norms folded: relevance must not depend on how a layer is written."""
+        return network.folded()
+
+    def _strengths(self, kept: Kept) -> Strengths:
+        return Strengths(self.epsilon, self.gamma, self.alpha, self.stabilizer, kept)
 
 
 def _is_joint(step: Step, followed: Collection[str]) -> bool:

@@ -5,7 +5,7 @@ leaf file holds the paper's equation alone: `values`, what each unit at each pos
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -20,12 +20,14 @@ from convscope.instruments.attribution.target import Target, layout_of, resolve_
 from convscope.instruments.attribution.treatment import path
 from convscope.network import Network
 from convscope.network.layers import Layer
-from convscope.walks.backward import Passed, Rules, Tape, gradient
+from convscope.walks.backward import Rules, Tape, gradient, recordable, recorded
 from convscope.walks.onward import Onward
 
 Progress = Callable[[int, int], None]
 CHANNELS = ("sum", "absolute", "positive")
+_WEIGHING = frozenset({"conv", "linear", "attention"})  # operations that mix units
 LAST_MAPS = "last maps"  # the last layer that has positions: where class activation maps live
+_THERE_AND_BACK = 3  # forward passes, about, that a walk up and back again costs
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class Question:
     progress: Progress
     above: Onward  # the network from the place to what is explained
     unchanged: torch.Tensor  # the score itself, one for each image
+    spent: list[float] = field(default_factory=list, repr=False)  # images computed so far, see `took`
 
     @property
     def graph(self) -> Graph:
@@ -52,41 +55,63 @@ class Question:
 
     def score(self, maps: torch.Tensor) -> torch.Tensor:
         """What is explained, with these maps in the place; n variants of each image, grouped by image."""
+        self.took(len(maps))
         with torch.no_grad():
             return self._scored(self.above(maps))
 
     def back(self, maps: torch.Tensor, rules: Rules = gradient) -> tuple[torch.Tensor, torch.Tensor]:
         """What arrives at the place when the target's derivative is sent back, `batch unit y x`; and the score itself."""
         if rules is gradient:
+            self.took(_THERE_AND_BACK * len(maps))
             value, found = self.above.gradient(maps, self._signal)
             return found, self._scored(value)
         tape = self.tape(maps)
-        passed = tape.back({self.target.step: self.derivative(tape)}, [self.layer], rules)
-        return self.arrived(passed), self._scored(tape.values[self.target.step])
+        signals = tape.back({self.target.step: self.derivative(tape)}, [self.layer], rules)
+        return self.arrived(signals), self._scored(tape.values[self.target.step])
 
     def total_gradient(self, n_variants: int, variants: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """The sum of the gradients at n variants of each image's maps, `batch unit y x`; computed a few at a time.
 
         `variants` gives some of them, grouped by image.
         """
+        self.took(_THERE_AND_BACK * n_variants * len(self.inputs))
         return self.above.total_gradient(n_variants, variants, self._signal, self.progress)
+
+    def line_gradient(self, start: torch.Tensor, shares: Sequence[float]) -> torch.Tensor:
+        """The sum of the gradients at points of the straight line from `start` (share 0) to the place's maps (1)."""
+        self.took(_THERE_AND_BACK * len(shares) * len(self.inputs))
+        return self.above.line_gradient(start, shares, self._signal, self.progress)
 
     def tape(self, maps: torch.Tensor) -> Tape:
         """The walk from these maps to the target, remembered."""
+        self.took(_THERE_AND_BACK * len(maps))
         return self.above.tape(maps)
 
     def derivative(self, tape: Tape) -> torch.Tensor:
         """The derivative of the score by the target step's value, shaped like that value: the signal a gradient starts with."""
         return self._signal(tape.values[self.target.step])
 
-    def arrived(self, passed: Passed) -> torch.Tensor:
+    def arrived(self, signals: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """What came down to the place, `batch unit y x`, float32."""
-        return self.above.layout.to_map(passed.signals[self.layer]).float()
+        return self.above.layout.to_map(signals[self.layer]).float()
+
+    def took(self, n_images: float) -> None:
+        """Enters that n images were computed from the place on; for a method that computes them by itself."""
+        self.spent.append(n_images * self._share)
 
     @property
     def path(self) -> tuple[Step, ...]:
         """The steps between the place and the target."""
         return path(self.graph, self.layer, self.target.step)
+
+    @cached_property
+    def _share(self) -> float:
+        """How much of the network's work lies above the place, 0-1."""
+        if self.layer == INPUT:
+            return 1.0
+        above = {step.name for step in self.path}
+        costs = {row.name: row.n_macs for row in self.network.layers}
+        return sum(n for name, n in costs.items() if name in above) / max(1, sum(costs.values()))
 
     def _signal(self, value: torch.Tensor) -> torch.Tensor:
         return self._held(self.target.signal(self._shown(value).float())).to(value.dtype)
@@ -125,6 +150,7 @@ class Attribution:
     promised: torch.Tensor | None = None  # what `values` should add up to
     notes: tuple[str, ...] = ()
     standard_error: torch.Tensor | None = field(repr=False, default=None)  # of `values`, where they are estimates
+    passes: float = 1.0  # over the network, about, that it took for an image; a walk back counts as two
 
     @cached_property
     def map(self) -> torch.Tensor:
@@ -150,11 +176,16 @@ class Attribution:
 
     @property
     def error(self) -> torch.Tensor | None:
-        """How far the values are from adding up to what they should, as a part of that; None where nothing is promised."""
+        """How far the values are from adding up to what they should; None where nothing is promised.
+
+        For each image, as a part of what is promised or of the score, whichever is larger: where biases keep nearly all of a
+        score, next to nothing is promised, and a part of that would be rounding.
+        """
         if self.promised is None:
             return None
-        total = self.values.double().flatten(1).sum(1)
-        return ((total - self.promised).abs() / self.promised.abs().clamp_min(1e-12)).float()
+        total, promised = self.values.double().flatten(1).sum(1), self.promised.double()
+        whole = torch.maximum(promised.abs(), self.score.to(promised).abs())
+        return ((total - promised).abs() / whole.clamp_min(1e-12)).float()
 
 
 @dataclass(frozen=True)
@@ -166,6 +197,7 @@ class Method(ABC):
     place: ClassVar[str] = INPUT  # where scores live unless the caller says otherwise
     signed: ClassVar[bool] = True  # whether a negative score means "against"
     seeded: ClassVar[bool] = False  # whether it draws random numbers
+    conserves: ClassVar[bool] = False  # whether it hands down the score itself, which biases keep a part of
 
     @property
     def channels(self) -> str:
@@ -187,8 +219,8 @@ class Method(ABC):
         target or layer that is not there, InputShapeError for inputs the network does not take, MissingRuleError naming the
         operation and its layer where the method has no sound rule.
         """
-        question = self.question(network, inputs, target, layer, progress)
-        with torch.no_grad():
+        with recordable(), torch.no_grad():
+            question = self.question(network, inputs, target, layer, progress)
             found = self.values(question)
         return Attribution(
             method=self,
@@ -201,6 +233,7 @@ class Method(ABC):
             promised=found.promised,
             notes=found.notes,
             standard_error=found.standard_error,
+            passes=max(1.0, sum(question.spent) / max(1, len(question.inputs))),
         )
 
     def question(
@@ -213,17 +246,24 @@ class Method(ABC):
     ) -> Question:
         """What is asked, checked."""
         network.graph_for(inputs)  # raises InputShapeError
-        inputs = inputs.detach()
-        top = target_step(network, target)
+        if not len(inputs):
+            raise UsageError(
+                f"{self.title} was asked for.", "There are no images: the batch is empty.", "Give at least one."
+            )
+        network, inputs = self.computed(network, inputs), recorded(inputs.detach())
+        there = network.at(inputs.shape[2], inputs.shape[3])
+        top = target_step(there, target)
         place = self.place if layer is None else layer
-        step = last_maps(network, top) if place == LAST_MAPS else network.resolve(place)
+        step = last_maps(there, top) if place == LAST_MAPS else network.resolve(place)
         with torch.no_grad():  # one pass: up to the place, and from there on
             above = network.onward(step, inputs, top)
-            value = above(above.maps)
-            logits = value if top == network.output else network(inputs)
-            resolved = resolve_target(network, logits, target)
-            unchanged = resolved.score(layout_of(network, top, inputs).to_map(value).float())
-        return Question(network, inputs, resolved, step, progress or _silent, above, unchanged)
+            value = layout_of(network, top, inputs).to_map(above(above.maps)).float()
+            resolved = resolve_target(there, value, target)
+        return Question(network, inputs, resolved, step, progress or _silent, above, resolved.score(value))
+
+    def computed(self, network: Network, inputs: torch.Tensor) -> Network:
+        """The network in the form this method wants: the same function, up to rounding."""
+        return network
 
     @abstractmethod
     def values(self, question: Question) -> Values:
@@ -256,13 +296,15 @@ def places(network: Network, n_sizes: int = 3) -> tuple[str, ...]:
 
 
 def _with_maps(network: Network, target: str) -> Iterator[Layer]:
-    """The layers with positions below a target, the last first, class maps left out."""
-    below = network.graph.below([target])
+    """The layers with positions below a target, the last first, class maps left out: those that nothing weighs on the way."""
+    graph = network.graph
+    weighing = [graph[name] for name in graph.below([target]) if name != INPUT and graph[name].kind in _WEIGHING]
+    below = graph.below(name for step in weighing for name in step.inputs)
     for row in reversed(network.layers):
         size = row.map_shape
         if row.name not in below or size is None or max(size) < 2 or row.name == target:
             continue
-        if row.kind in ("conv", "activation", "norm", "sum", "concat", "product") and row.n_units != network.n_classes:
+        if row.kind in ("conv", "activation", "norm", "sum", "concat", "product"):
             yield row
 
 

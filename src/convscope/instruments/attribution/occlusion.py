@@ -6,6 +6,7 @@ probability. Here it shows how far the score falls, so that it is positive where
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -51,12 +52,18 @@ class Occlusion(Method):
     batch_size: int | None = None  # variants in one pass, at other layers than the image; None: as many as fit
 
     def __post_init__(self) -> None:
-        window, stride = _pair(self.window), _pair(self.stride)
+        window, stride = _checked_pair("window", self.window), _checked_pair("stride", self.stride)
         if not all(1 <= step <= extent for step, extent in zip(stride, window, strict=True)):
             raise UsageError(
                 "Occlusion was asked for.",
                 f"The window is {window[0]} x {window[1]} px, the stride {stride[0]} x {stride[1]} px (y x).",
                 "Both are at least 1, and the stride at most the window.",
+            )
+        if not isinstance(self.fill, str) and not (self.fill and all(isinstance(kind, str) for kind in self.fill)):
+            raise UsageError(
+                "Occlusion was asked for.",
+                f"The fill is {self.fill!r}.",
+                "Name one baseline to cover with, or several.",
             )
         if self.precision is not None and self.precision not in PRECISIONS:
             raise UsageError(
@@ -65,7 +72,7 @@ class Occlusion(Method):
 
     def values(self, question: Question) -> Values:
         if self.precision is not None:
-            network = question.network.to(dtype=PRECISIONS[self.precision])
+            network = question.network.quick_for(question.inputs, PRECISIONS[self.precision])
             above = network.onward(question.layer, question.inputs, question.target.step)
             question = replace(question, network=network, above=above)
         return self._of_image(question) if question.layer == INPUT else self._of_maps(question)
@@ -80,6 +87,8 @@ class Occlusion(Method):
             walk = question.network.local(question.inputs[i : i + 1], question.target.step)
             target, drops = question.target.of(i), torch.zeros(len(grid), dtype=torch.float64)
             unchanged = target.score(walk.value).double().cpu()
+            local, whole = walk.work(grid.tops, grid.extent)
+            question.took(len(fills) * len(grid) * local / max(1, whole))
             for fill in fills:
                 for part, patches in grid.patches(fill[i : i + 1]):
                     for chosen, values in walk.each(grid.tops[part], patches):
@@ -182,7 +191,19 @@ class Grid:
 
 
 def _pair(value: int | _Pair) -> _Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    return (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
+
+
+def _checked_pair(what: str, value: object) -> _Pair:
+    """Two whole numbers (y, x), or one for both."""
+    both = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or not all(isinstance(one, Integral) for one in both):
+        raise UsageError(
+            "Occlusion was asked for.",
+            f"The {what} is {value!r}.",
+            "Give a whole number of px, or two of them: (y, x).",
+        )
+    return int(both[0]), int(both[1])
 
 
 def _finite(drops: torch.Tensor, question: Question) -> torch.Tensor:

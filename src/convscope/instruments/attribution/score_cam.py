@@ -45,7 +45,7 @@ class ScoreCAM(CAM):
 
         def seen_through(part: slice) -> torch.Tensor:
             masks = self._masks(maps[:, live[part]], question.inputs.shape[-2:])
-            return hidden[:, None] + masks[:, :, None] * shown[:, None]
+            return torch.addcmul(hidden[:, None], masks[:, :, None], shown[:, None])
 
         images = at_images(question)
         empty = images.score(hidden).double().cpu()

@@ -1,14 +1,19 @@
 """What is explained?  One number for each image: a class's logit, the difference of two, a unit's response, or one neuron's."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
+import numpy as np
 import torch
 
 from convscope.errors import NetworkError, UnknownNameError, UsageError
+from convscope.graph.graph import INPUT
 from convscope.graph.layout import Layout
 from convscope.network import Network
+from convscope.network.address import Address
 
 
 @dataclass(frozen=True)
@@ -48,28 +53,29 @@ class Target:
         return chosen.flatten(1).mean(1) if chosen.dim() > 1 else chosen
 
 
-Asked = int | str | tuple[Any, Any] | Sequence[Any] | Target | None
+Asked = int | str | tuple[Any, Any] | Sequence[Any] | torch.Tensor | np.ndarray | Target | None
 
 
-def resolve_target(network: Network, logits: torch.Tensor, asked: Asked = None) -> Target:
+def resolve_target(network: Network, values: torch.Tensor, asked: Asked = None) -> Target:
     """What was meant: nothing (the class each image is predicted as), a class by index or name, a pair of classes (the first less
-    the second), a list (one for each image), or `LAYER:UNIT` and `LAYER:UNIT@y,x`.
+    the second), a list (one for each image), or `LAYER:UNIT` and `LAYER:UNIT@y,x`; or a Target, which is checked.
 
-    A network with a single logit has one target, that logit: positive scores speak for its class. Raises UsageError for a class,
-    unit or position that is not there, NetworkError for logits that are not finite.
+    `values` are those of `target_step`: the logits, or the maps of the layer whose unit is meant. A network with a single logit
+    has one target, that logit: positive scores speak for its class. Raises UsageError for a class, unit or position that is not
+    there, NetworkError for values that are not finite.
     """
-    n_images = logits.shape[0]
-    if isinstance(asked, Target):
-        return asked
-    if not bool(torch.isfinite(logits).all()):
+    n_images = values.shape[0]
+    if not bool(torch.isfinite(values).all()):
         raise NetworkError(
             "A prediction was to be explained.",
             "The network answers with values that are not finite (NaN or infinite).",
             "Look for the layer they come from: convscope why counts them, layer by layer.",
         )
+    if isinstance(asked, Target):
+        return _checked(network, asked, n_images)
     if asked is None:
-        plus = tuple(logits.argmax(1).tolist())
-        return _classes(network, plus)
+        return _classes(network, tuple(values.argmax(1).tolist()))
+    asked = _plain(asked)
     if isinstance(asked, str) and _names_unit(network, asked):
         return _unit(network, asked, n_images)
     if isinstance(asked, tuple):
@@ -79,18 +85,17 @@ def resolve_target(network: Network, logits: torch.Tensor, asked: Asked = None) 
         if pair[0] == pair[1]:
             raise _wrong(asked, "Both are the same class.")
         return _classes(network, (pair[0],) * n_images, (pair[1],) * n_images)
-    if isinstance(asked, (list, torch.Tensor)) or (isinstance(asked, Sequence) and not isinstance(asked, str)):
-        several = asked.tolist() if isinstance(asked, torch.Tensor) else list(asked)
-        if len(several) != n_images:
-            raise _wrong(several[:5], f"There are {len(several)} for {n_images} images.")
-        return _classes(network, tuple(_class(network, one) for one in several))
+    if isinstance(asked, Sequence) and not isinstance(asked, str):
+        if len(asked) != n_images:
+            raise _wrong(list(asked[:5]), f"There are {len(asked)} for {n_images} images.")
+        return _classes(network, tuple(_class(network, one) for one in asked))
     return _classes(network, (_class(network, asked),) * n_images)
 
 
 def target_step(network: Network, asked: Asked = None) -> str:
     """The step that what was meant is read from: the logits, or a layer. Raises UsageError for a unit or position not there."""
     if isinstance(asked, Target):
-        return asked.step
+        return _step(network, asked.step)
     return _unit(network, asked, 1).step if isinstance(asked, str) and _names_unit(network, asked) else network.output
 
 
@@ -114,21 +119,35 @@ def _classes(network: Network, plus: tuple[int, ...], minus: tuple[int, ...] = (
 
 
 def _class(network: Network, asked: Any) -> int:
-    n_classes = network.n_classes
-    if isinstance(asked, bool) or not isinstance(asked, (int, str)):
-        try:
-            asked = int(asked.item() if hasattr(asked, "item") else asked.__index__())
-        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
-            raise _wrong(asked, "That is neither a class nor a layer's unit.") from error
-    if isinstance(asked, str):
-        if asked.strip().lstrip("-").isdecimal():
-            return _class(network, int(asked))
+    asked, n_classes = _plain(asked), network.n_classes
+    if isinstance(asked, str) and not re.fullmatch(r"\s*-?\d+\s*", asked):
         if network.classes is None:
             raise UnknownNameError("class", asked, (), f"The {n_classes} classes have no names; give an index.")
         return network.classes.index_of(asked)
-    if not 0 <= asked < n_classes:
-        raise _wrong(asked, f"The network has {n_classes} class{'es' if n_classes > 1 else ''}, 0 to {n_classes - 1}.")
-    return asked
+    try:
+        number = int(asked) if isinstance(asked, str) else index(asked)
+    except TypeError as error:
+        raise _wrong(asked, "That is neither a class nor a layer's unit.") from error
+    if isinstance(asked, bool):
+        raise _wrong(asked, "That is an answer, not a class.")
+    if not 0 <= number < n_classes:
+        raise _wrong(number, f"The network has {n_classes} class{'es' if n_classes > 1 else ''}, 0 to {n_classes - 1}.")
+    return number
+
+
+def _plain(asked: Any) -> Any:
+    """Numbers of tensors and arrays as Python's own."""
+    return asked.tolist() if isinstance(asked, (torch.Tensor, np.ndarray, np.generic)) else asked
+
+
+def _checked(network: Network, target: Target, n_images: int) -> Target:
+    """A target that was made elsewhere, if this network has it."""
+    for units in (target.plus, target.minus) if target.minus else (target.plus,):
+        if len(units) != n_images:
+            raise _wrong(target, f"It is for {len(units)} images, of which there are {n_images}.")
+    for unit in dict.fromkeys((*target.plus, *target.minus)):
+        _unit(network, str(Address(target.step, unit, target.position)), 1)
+    return target
 
 
 def _names_unit(network: Network, asked: str) -> bool:
@@ -139,10 +158,15 @@ def _unit(network: Network, place: str, n_images: int) -> Target:
     address = network.address(place)
     if address.unit is None:
         raise _wrong(place, "That names a layer, not one of its units.")
-    step = network.resolve(address.layer)
-    if step not in network.graph.by_name:
-        raise _wrong(place, "That is the image itself.")
+    step = _step(network, address.layer)
     return Target(step, (address.unit,) * n_images, (), address.position, words=(str(address),) * n_images)
+
+
+def _step(network: Network, layer: str) -> str:
+    """The step behind a layer's name."""
+    if network.resolve(layer) == INPUT:
+        raise _wrong(layer, "That is the image itself.")
+    return network.resolve(layer)
 
 
 def _wrong(asked: object, found: str) -> UsageError:

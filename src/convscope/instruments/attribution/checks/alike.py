@@ -28,15 +28,15 @@ def is_flat(values: torch.Tensor) -> bool:
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Pearson's correlation, -1 to 1; 0 where one of them is flat."""
+    """Pearson's correlation, -1 to 1; NaN where one of them is flat: such a map is neither like another nor unlike it."""
     if is_flat(first) or is_flat(second):
-        return 0.0
+        return float("nan")
     a, b = ((v - v.mean()) / (v - v.mean()).norm() for v in (first.flatten().double(), second.flatten().double()))
     return float((a * b).sum().clamp(-1, 1))
 
 
 def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Spearman's correlation, -1 to 1; equal values share their mean rank. 0 where one of them is flat."""
+    """Spearman's correlation, -1 to 1; equal values share their mean rank. NaN where one of them is flat."""
     from scipy.stats import rankdata  # a second to import: only where it is needed
 
     return correlation(*(torch.from_numpy(rankdata(values.flatten().numpy())) for values in (first, second)))

@@ -32,7 +32,9 @@ class Result:
     interval: Interval | None = None  # of the value, where something was drawn at random
     figures: Mapping[str, Any] = field(default_factory=dict)  # all numbers and curves, fit for JSON
     decides: bool = True  # whether a failure makes the map untrusted
-    fault: str = ""  # what is wrong with the map, where it fails: "does not depend on the class: ..."
+    fault: str = (
+        ""  # what is wrong with the map, where it fails a check that decides: "hardly depends on the class: ..."
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """The result, fit for JSON."""
@@ -62,7 +64,7 @@ class Check(ABC):
 
     def result(self, passes: bool, words: str, bar: str, **more: Any) -> Result:
         """The result of a check that was made."""
-        if passes:
+        if passes or not more.get("decides", True):
             more["fault"] = ""
         return Result(self.key, self.title, Outcome.PASSES if passes else Outcome.FAILS, words, bar, **more)
 

@@ -100,9 +100,13 @@ def filled(subject: Subject, fill: str) -> torch.Tensor:
 
 
 def hiding(subject: Subject) -> tuple[str, ...]:
-    """The fills that hide what the target answers to: with everything hidden, less than half of its response is left."""
+    """The fills that hide what the target answers to: with everything hidden, less than half of its response is left.
+
+    Half of what lies above chance, where it does: of two classes, one that is not seen at all still has a half.
+    """
     ends = _ends(subject)
-    return tuple(fill for fill in FILLS if ends[fill] < 0.5 * ends["whole"])
+    floor = subject.chance if ends["whole"] > subject.chance else 0.0
+    return tuple(fill for fill in FILLS if ends[fill] - floor < 0.5 * (ends["whole"] - floor))
 
 
 def _ends(subject: Subject) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""Which networks stand in for the one that is explained?  The same computed faster, and the same with weights drawn anew.
+"""Which networks stand in for the one that is explained?  The same with weights drawn anew.
 
-They are made once for a network and kept as long as it lives.
+They are made once for a network, and the last few are kept as long as it lives.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,8 @@ from convscope.graph.graph import Graph, Step
 from convscope.network import Network
 
 STAGES = (0.0, 0.25, 1.0)  # share of the layers with weights that are drawn anew; 0 is the last one alone
-_MOST = 4  # image sizes, targets' layers and seeds for which networks are kept
+MOST = 4  # image sizes, targets' layers and seeds for which networks are kept; the oldest go first
 
-_quick: "WeakKeyDictionary[Network, Network]" = WeakKeyDictionary()
 _redrawn: "WeakKeyDictionary[Network, dict[Any, tuple[Redrawn, ...]]]" = WeakKeyDictionary()
 
 
@@ -30,27 +29,20 @@ class Redrawn:
     n_layers: int  # how many were
 
 
-def quick(network: Network) -> Network:
-    """The same network in the memory order that is faster for many images at once, on a CPU; equal up to rounding."""
-    if network.device.type != "cpu" or network.channels_last:
-        return network
-    if network not in _quick:
-        _quick[network] = network.to(channels_last=True)
-    return _quick[network]
-
-
 def redrawn(network: Network, inputs: torch.Tensor, target: str, seed: int) -> tuple[Redrawn, ...]:
     """The network with the weights below a target drawn anew: those of its last layer, of its upper quarter, all.
 
     Cascading randomisation, Adebayo et al. 2018 (arXiv:1810.03292), section 3.1. Every learned tensor is drawn from a uniform
     distribution of its own mean and spread; a lower stage keeps the draws of those above. Empty where nothing was learned.
+    They compute like `network.quick_for(inputs)`.
     """
     key = tuple(inputs.shape[2:]), target, seed
     known = _redrawn.setdefault(network, {})
     if key not in known:
-        if len(known) >= _MOST:
-            known.clear()
-        known[key] = tuple(_cascade(network, network.graph_for(inputs), target, seed))
+        if len(known) >= MOST:
+            known.pop(next(iter(known)))
+        quick = network.quick_for(inputs)
+        known[key] = tuple(_cascade(quick, quick.graph_for(inputs), target, seed))
     return known[key]
 
 

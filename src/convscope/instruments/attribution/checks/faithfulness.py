@@ -32,7 +32,7 @@ Areas = dict[str, dict[str, dict[str, float]]]  # fill -> way -> "map", "centre"
 class Faithfulness(Check):
     """Passes if insertion by the map is above any random order (95 %) and above both trivial maps, under each fill.
 
-    A fill that leaves half of the response or more when everything is hidden does not count.
+    A fill that leaves half of the response (above chance) or more when everything is hidden does not count.
     `n_cells` are those along the short side (a large number: single pixels); a curve has `n_parts` parts; `n_orders` random
     orders are drawn for each fill. A failure greys the map only if it is not above random orders.
     """
@@ -148,11 +148,13 @@ def gains(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """How much better is a map than what knows nothing?  fill -> "insertion", "deletion" -> "random", "centre", "edges" -> gain.
 
-    In units of area (0-1 for a probability); above zero is better, for deletion too. One image says little: take many, and draw
-    images again for an interval of the mean.
+    In units of area (0-1 for a probability); above zero is better, for deletion too. A fill that does not hide what the target
+    answers to says nothing, and is left out, unless none does: then the answer hangs on no place, and no map gains by much. One
+    image says little: take many, and draw images again for an interval of the mean.
     """
     subject.expect(attribution)
     areas: Mapping[str, Any] = (check or Faithfulness()).measure(subject, attribution)["areas"]
+    hides = hiding(subject) or tuple(FILLS)
     return {
         fill: {
             way: {
@@ -163,6 +165,7 @@ def gains(
             for way, by in ways.items()
         }
         for fill, ways in areas.items()
+        if fill in hides
     }
 
 

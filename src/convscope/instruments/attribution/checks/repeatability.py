@@ -1,6 +1,7 @@
 """Would the map be the same if it were made again, with another seed, or of the image moved by one pixel?"""
 
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any
 
 import torch
@@ -8,7 +9,6 @@ import torch
 from convscope.instruments.attribution.checks.alike import correlation, is_flat
 from convscope.instruments.attribution.checks.check import Check, Result
 from convscope.instruments.attribution.checks.class_dependence import joined
-from convscope.instruments.attribution.checks.doubles import quick
 from convscope.instruments.attribution.checks.effort import lean, too_dear
 from convscope.instruments.attribution.checks.subject import Subject
 from convscope.instruments.attribution.method import Attribution, Progress
@@ -43,7 +43,7 @@ class Repeatability(Check):
         why_not = too_dear(subject, attribution)
         if why_not:
             return self.not_run(why_not, bar)
-        method, network = attribution.method, quick(subject.network)
+        method, network = attribution.method, subject.network.quick_for(subject.inputs)
         found: dict[str, float] = {}
         images = {"same": subject.inputs, "shift": moved(subject.inputs)}
         if subject.target.position is not None:  # one neuron stays where it is when the image moves
@@ -53,12 +53,12 @@ class Repeatability(Check):
         inputs, target = torch.cat(list(images.values())), joined([subject.target] * len(images))
         maps = method(network, inputs, target, attribution.layer, progress).scores.double().cpu()
         for name, scores in zip(images, maps, strict=True):
-            found[name] = correlation(own, scores) if name == "same" else correlation(own[:, :-1], scores[:, 1:])
+            found[name] = _kept(own, scores) if name == "same" else _kept(own[:, :-1], scores[:, 1:])
         seed = getattr(method, "seed", None)
         if method.seeded and seed is not None:
             other = replace(method, **{"seed": seed + 1 + subject.seed})
             again = other(network, subject.inputs, subject.target, attribution.layer, progress)
-            found["seeds"] = correlation(own, again.scores[0].double().cpu())
+            found["seeds"] = _kept(own, again.scores[0].double().cpu())
         bars = {"same": self.same, "seeds": self.seeds, "shift": self.shift}
         failed = [name for name in found if found[name] < bars[name]]
         worst = min(found, key=lambda name: found[name] - bars[name])
@@ -80,6 +80,12 @@ _HOW = {
     "seeds": "with another seed",
     "shift": "with the image moved by 1 px",
 }
+
+
+def _kept(own: torch.Tensor, again: torch.Tensor) -> float:
+    """How much of a map came out again: its correlation; 0 where nothing came."""
+    found = correlation(own, again)
+    return 0.0 if isnan(found) else found
 
 
 def moved(inputs: torch.Tensor) -> torch.Tensor:

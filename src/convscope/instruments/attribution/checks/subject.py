@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from convscope.errors import UsageError
-from convscope.instruments.attribution.checks.doubles import quick
 from convscope.instruments.attribution.method import Attribution, Method
 from convscope.instruments.attribution.target import Asked, Target, resolve_target
 from convscope.network import Network
@@ -101,6 +100,13 @@ class Subject:
             return "response, in parts of that to the image"
         return "probability"
 
+    @property
+    def chance(self) -> float:
+        """The response of a network that knows nothing: 1 / n for n classes, a half for a contrast or one logit; 0 for a unit."""
+        if not self.is_class:
+            return 0.0
+        return 0.5 if self.target.minus or self.network.n_classes == 1 else 1 / self.network.n_classes
+
     def responses(self, images: Iterable[torch.Tensor]) -> torch.Tensor:
         """How the target answers to each image (`1 channel y x`), float64, a few computed at a time.
 
@@ -119,7 +125,7 @@ class Subject:
         return torch.where(response == 0, torch.ones_like(response), response)
 
     def _answer(self, images: torch.Tensor) -> torch.Tensor:
-        network, step = quick(self.network), self.target.step
+        network, step = self.network.quick_for(self.inputs), self.target.step
         with torch.no_grad():
             if not self.is_class:
                 return self.target.score(network.run(images, [step])[step]).double()

@@ -113,7 +113,7 @@ def test_guided_backprop_hardly_depends_on_the_class(results: dict[str, list[dic
 def test_dependence_on_the_class_tells_methods_apart(
     more_subjects: list[Subject], name: str, least: int, most: int
 ) -> None:
-    """Those that show the image fail on every photograph, the gradient and Grad-CAM pass on nearly all (39 of 40, COUNT of 40)."""
+    """Those that show the image fail on every photograph, the gradient and Grad-CAM pass on nearly all (40 of the first 40)."""
     found = [check_all(one, one.explain(METHODS[name]), ["class_dependence"])[0] for one in more_subjects]
     assert least <= sum(result.outcome == Outcome.PASSES for result in found) <= most
 

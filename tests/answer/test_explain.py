@@ -146,7 +146,7 @@ def test_methods_by_name_by_settings_by_class_and_by_instance(network: cs.Networ
 def test_defaults_are_methods_of_different_kinds(network: cs.Network, pixels: np.ndarray) -> None:
     answer = cs.explain(network, pixels[0], checks=False)[0]
     keys = [one.key for one in answer.explanations]
-    assert keys == ["grad_cam", "integrated_gradients", "occlusion", "lrp"]
+    assert keys == ["grad_cam", "integrated_gradients", "occlusion", "smoothgrad"]
     assert answer["occlusion"].name == "occlusion:window=4,stride=2"  # seven windows to the short side
 
 

@@ -744,3 +744,11 @@ def test_in_the_built_in_world_it_finds_the_thing_that_is_named() -> None:
     masks = torch.from_numpy(scenes.maps["object"] > 0)
     for composite in ("epsilon_plus", "epsilon_plus_flat", "epsilon_alpha_beta", "gamma"):
         assert _mass(LRP(composite)(net, inputs).scores, masks) > 2, composite
+
+
+@pytest.mark.parametrize("composite", ["epsilon_plus_flat", "epsilon_gamma_box", "epsilon_alpha_beta"])
+def test_lower_precisions_are_computed_as_they_are(composite: str) -> None:
+    net, inputs = cs.load("builtin:world"), torch.rand(2, 3, 64, 64)
+    full = LRP(composite)(net, inputs).values
+    low = LRP(composite)(net.to(dtype=torch.bfloat16), inputs, target=net(inputs).argmax(1)).values
+    assert torch.corrcoef(torch.stack([full.flatten(), low.flatten()]))[0, 1] > 0.9

@@ -59,10 +59,10 @@ def asked_methods(network: Network, asked: AskedMethods = None, layer: str | Non
 
 
 def defaults(network: Network) -> tuple[str, ...]:
-    """One method of each kind, none of them slow: maps of a layer, what pixels add, what is missed, what is passed on."""
+    """One method of each kind, none of them slow: maps of a layer, what pixels add, what is missed, what matters in any noise."""
     step = max(1, round(min(network.input_shape[1:]) / WINDOWS / 2))
     window = "" if step == 8 else f":window={2 * step},stride={step}"
-    return "grad_cam", "integrated_gradients", f"occlusion{window}", "lrp"
+    return "grad_cam", "integrated_gradients", f"occlusion{window}", "smoothgrad"
 
 
 def target_in(network: Network, text: str | None) -> Any:

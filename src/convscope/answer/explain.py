@@ -158,10 +158,10 @@ def explain(
     `network`: a Network, or anything `load` takes. `images`: a path, a folder, a Picture, a Pillow image, an array, a list of
     these, or anything `images` opens; `labels` and `limit` as there. `methods`: keys ("grad_cam"), keys with settings
     ("occlusion:window=32,stride=8", "grad_cam:layer=NAME"), or methods (GradCAM()); by default Grad-CAM, integrated gradients,
-    occlusion and LRP. `layer`: where scores live. `target`: a class by index or name, a pair of them (the first rather than the
-    second), "LAYER:UNIT", "LAYER:UNIT@y,x", or a list with one for each image; by default the predicted class. `masks`: what
-    should matter, `y x` for each image: a folder of files named like the images, a dictionary by id, or a list. `checks`: all,
-    none, or those named.
+    occlusion and SmoothGrad. `layer`: where scores live. `target`: a class by index or name, a pair of them (the first rather
+    than the second), "LAYER:UNIT", "LAYER:UNIT@y,x", or a list with one for each image; by default the predicted class. `masks`:
+    what should matter, `y x` for each image: a folder of files named like the images, a dictionary by id, or a list. `checks`:
+    all, none, or those named.
 
     With `out` every answer is written to that folder as soon as it is there (PNG, JSON, the maps as numbers), and explain.html
     when all are; nothing stays in memory, and what is there already, with the same settings, is not done again. Ctrl-C stops:

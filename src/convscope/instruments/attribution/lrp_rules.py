@@ -161,7 +161,7 @@ def gamma(call: Call, relevance: Tensor, gamma: float, epsilon: float, kept: Kep
 def box(call: Call, relevance: Tensor, low: Tensor, high: Tensor, epsilon: float) -> Passed:
     """z-box: inputs are pixels between `low` and `high`, and count by how far they are from the end that says the least."""
     inputs, weight, _ = _operands(call)
-    low, high = low.expand_as(inputs), high.expand_as(inputs)
+    low, high = (end.to(inputs).expand_as(inputs) for end in (low, high))
     parts = Part(inputs, weight), Part(low, _pos(weight), None, -1), Part(high, _neg(weight), None, -1)
     return _to_first(call, _passed(call, relevance, parts, epsilon))
 

@@ -10,8 +10,8 @@ from planted_answers import Corner, Refusing, Told, result
 import convscope as cs
 from convscope.answer import Answer, Explanation
 from convscope.answer.colors import MIDDLE, Scale, over, overlay, scale_of
-from convscope.answer.lettering import plain, width, wrapped
 from convscope.answer.picture import EDGE_PX, TILE_PX, legend_of, picture
+from convscope.drawing.lettering import plain, width, wrapped
 from convscope.instruments.attribution.checks import Outcome
 
 

@@ -6,7 +6,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from convscope.answer.colors import Scale, over, scale_of
-from convscope.answer.lettering import (
+from convscope.answer.prediction import percent
+from convscope.answer.record import Answer, Explanation
+from convscope.answer.sentence import reason
+from convscope.drawing.lettering import (
     BAD,
     CARE,
     GOOD,
@@ -22,9 +25,6 @@ from convscope.answer.lettering import (
     wrapped,
     write,
 )
-from convscope.answer.prediction import percent
-from convscope.answer.record import Answer, Explanation
-from convscope.answer.sentence import reason
 from convscope.instruments.attribution.checks import Outcome
 
 TILE_PX, GAP_PX, EDGE_PX = 300, 28, 28

@@ -1,0 +1,227 @@
+"""Does a picture show what drives the neuron?  The tenth of the pixels it marks most is covered, and the response is looked at.
+
+Zeiler and Fergus 2013, section 4.2, as a check: covering those pixels must lower the neuron at least twice as much as covering
+random pixels of the same number, and more than the same mask at other places. A disc in the middle of what the neuron sees is the
+strongest trivial rival: whether the picture beats it is said as well. Everything takes place inside what the neuron can see.
+
+Some neurons are silenced by dots at random places alone; then nothing can lower them twice as much. Fewer pixels are covered
+there: half as many, and half again, until other random dots lower the neuron by half at most. Marked pixels have no say in that.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from convscope.errors import UsageError
+from convscope.instruments.appearance.seen import Region
+from convscope.network import Network
+from convscope.network.address import Address
+from convscope.walks.local import LocalWalk
+
+SHARE = 0.1
+AT_LEAST = 2.0  # times what random pixels do
+MOST_RANDOM = 0.5  # what random pixels may lower the neuron by, or fewer are covered
+N_TRIED = 4  # draws from which that is told
+FILLS = ("zero", "mean")
+OCCLUDED_FRAC = 1 / 6  # window of occlusion, in parts of the field
+
+
+@dataclass(frozen=True)
+class Covered:
+    """What covering pixels did to a neuron: drops, as parts of its response (1: it fell to zero; below 0: it rose)."""
+
+    place: Address
+    value: float  # the response with nothing covered
+    n_px: int  # covered each time
+    share: float  # of what the neuron sees
+    top: float  # the pixels the picture marks most
+    random: float  # random pixels, mean
+    random_each: tuple[float, ...]
+    shifted: float  # the same mask elsewhere, mean; NaN where the field is too small to shift it
+    shifted_each: tuple[float, ...]
+    centre: float  # a disc in the middle of the field
+    why_not: str = ""  # why nothing was covered
+
+    @property
+    def ran(self) -> bool:
+        return not self.why_not
+
+    @property
+    def beyond_random(self) -> bool:
+        """Whether the marked pixels matter, and at least twice as much as random ones."""
+        return self.ran and self.top > 0 and self.top >= AT_LEAST * self.random
+
+    @property
+    def beyond_shifted(self) -> bool:
+        """Whether they matter more than the same mask elsewhere; true where it cannot be shifted."""
+        return self.ran and self.top > 0 and (bool(np.isnan(self.shifted)) or self.top > self.shifted)
+
+    @property
+    def beyond_centre(self) -> bool:
+        """Whether they matter more than the middle of the field does."""
+        return self.ran and self.top > self.centre
+
+    @property
+    def centre_passes(self) -> bool:
+        """Whether the disc in the middle would have been confirmed against random pixels."""
+        return self.ran and self.centre > 0 and self.centre >= AT_LEAST * self.random
+
+    @property
+    def confirmed(self) -> bool:
+        return self.beyond_random and self.beyond_shifted
+
+    @property
+    def words(self) -> str:
+        """What came out, in a sentence or two."""
+        if not self.ran:
+            return f"Not checked: {self.why_not}."
+        verdict = "Confirmed" if self.confirmed else "Not confirmed"
+        says = (
+            f"{verdict}: with the {100 * self.share:.2g} % of the pixels that it marks most covered, {self.place} "
+            f"{_change(self.top)}; with random pixels of the same number it {_change(self.random)}"
+        )
+        says += "." if np.isnan(self.shifted) else f", with the same mask elsewhere it {_change(self.shifted)}."
+        if self.confirmed and not self.beyond_centre:
+            says += f" But a disc in the middle of what it sees does as much or more (it {_change(self.centre)})."
+        return says
+
+
+def _change(drop: float) -> str:
+    return f"falls by {drop:.0%}" if drop >= 0.005 else f"rises by {-drop:.0%}" if drop <= -0.005 else "stays as it is"
+
+
+def cover(
+    network: Network,
+    inputs: torch.Tensor,
+    place: Address,
+    seen: Region,
+    energy: np.ndarray,
+    *,
+    share: float = SHARE,
+    fewer: bool = True,
+    fill: str = "zero",
+    n_draws: int = 8,
+    seed: int = 0,
+    walk: LocalWalk | None = None,
+) -> Covered:
+    """Covers the pixels with most `energy` (`y x` of the image; normalised inputs `1 channel y x`), and as many others.
+
+    `share` is how many, of what the neuron sees; with `fewer`, less where random ones nearly silence it. `fill` is "zero" (the
+    mean colour of the usual recipes) or "mean" (the image's own). `walk` is network.local(inputs, layer), where it is there
+    already. Not run where the neuron is not above zero, or there is no energy. Raises UsageError for another fill.
+    """
+    if fill not in FILLS:
+        raise UsageError(f"Pixels were to be covered with '{fill}'.", "", f"Use {', '.join(FILLS)}.")
+    walk = walk or network.local(inputs, place.layer)
+    value = float(_of(walk.value, place)[0])
+    within = energy[seen.slices]
+    n_px = min(max(1, round(share * seen.n_px)), int((within > 0).sum()))
+    why_not = "" if value > 0 else "the neuron is not above zero in this image"
+    why_not = why_not or ("" if n_px else "the picture marks nothing")
+    if why_not:
+        nan = float("nan")
+        return Covered(place, value, 0, 0.0, nan, nan, (), nan, (), nan, why_not)
+    generator = np.random.default_rng([seed, place.unit or 0])
+    covers = _fill(inputs, fill)
+    while n_px > 1 and fewer:
+        tried = _drops(walk, place, seen, [_random(seen, n_px, generator) for _ in range(N_TRIED)], covers, value)
+        if tried.mean() <= MOST_RANDOM:
+            break
+        n_px //= 2
+    masks = [top_pixels(within, n_px), seen.nearest(n_px)]
+    randoms = [_random(seen, n_px, generator) for _ in range(n_draws)]
+    shifts = [_shifted(masks[0], generator) for _ in range(n_draws)] if max(seen.size) > 1 and n_px < seen.n_px else []
+    drops = _drops(walk, place, seen, [*masks, *randoms, *shifts], covers, value)
+    random, shifted = drops[2 : 2 + n_draws], drops[2 + n_draws :]
+    return Covered(
+        place=place,
+        value=value,
+        n_px=n_px,
+        share=n_px / seen.n_px,
+        top=float(drops[0]),
+        random=float(random.mean()),
+        random_each=tuple(map(float, random)),
+        shifted=float(shifted.mean()) if len(shifted) else float("nan"),
+        shifted_each=tuple(map(float, shifted)),
+        centre=float(drops[1]),
+    )
+
+
+def occlusion_energy(
+    network: Network,
+    inputs: torch.Tensor,
+    place: Address,
+    seen: Region,
+    *,
+    fill: str = "zero",
+    walk: LocalWalk | None = None,
+) -> np.ndarray:
+    """How much does the neuron need each pixel?  Mean drop over windows that cover it, what rises it 0: float64 `y x` of the
+    image.
+
+    Windows are squares of a sixth of the field's longer side, at steps of half a window, over what the neuron sees.
+    """
+    walk = walk or network.local(inputs, place.layer)
+    side = max(1, round(OCCLUDED_FRAC * max(seen.size)))
+    starts = [np.arange(0, max(1, extent - side // 2), max(1, side // 2)) for extent in seen.size]
+    masks = []
+    for y in starts[0]:
+        for x in starts[1]:
+            mask = np.zeros(seen.size, bool)
+            mask[y : y + side, x : x + side] = True
+            masks.append(mask)
+    value = float(_of(walk.value, place)[0])
+    drops = value * _drops(walk, place, seen, masks, _fill(inputs, fill), value) if value else np.zeros(len(masks))
+    held = np.array(masks, np.float64)
+    energy = np.zeros(tuple(inputs.shape[2:]))
+    energy[seen.slices] = np.tensordot(drops, held, 1) / np.maximum(held.sum(0), 1)
+    return np.maximum(energy, 0)
+
+
+def top_pixels(energy: np.ndarray, n: int) -> np.ndarray:
+    """The n pixels with most energy, truth values; of equal ones the first in reading order."""
+    found = np.zeros(energy.size, bool)
+    found[np.argsort(-energy.ravel(), kind="stable")[:n]] = True
+    return found.reshape(energy.shape)
+
+
+def _random(seen: Region, n: int, generator: np.random.Generator) -> np.ndarray:
+    found = np.zeros(seen.n_px, bool)
+    found[generator.choice(seen.n_px, n, replace=False)] = True
+    return found.reshape(seen.size)
+
+
+def _shifted(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The mask moved round the field, by a quarter of it at least along each axis longer than one pixel."""
+    by = []
+    for extent in mask.shape:
+        least = -(-extent // 4)
+        by.append(int(generator.integers(least, extent - least + 1)) if extent > 1 else 0)
+    return np.roll(mask, by, (0, 1))
+
+
+def _fill(inputs: torch.Tensor, fill: str) -> torch.Tensor:
+    return torch.zeros_like(inputs) if fill == "zero" else inputs.mean((2, 3), keepdim=True).expand_as(inputs)
+
+
+def _drops(
+    walk: LocalWalk, place: Address, seen: Region, masks: Sequence[np.ndarray], fill: torch.Tensor, value: float
+) -> np.ndarray:
+    """How far the neuron falls with each mask covered, as a part of its response; only what the field reaches is computed."""
+    own = walk.image[(..., *seen.slices)].float()
+    covers = fill[(..., *seen.slices)].to(own)
+    corner = (seen.rows.start, seen.columns.start)
+    found = np.empty(len(masks))
+    for first in range(0, len(masks), 16):
+        held = torch.from_numpy(np.array(masks[first : first + 16]))[:, None].to(own.device)
+        patches = torch.where(held, covers, own)
+        values = _of(walk(np.array([corner] * len(held)), patches), place)
+        found[first : first + len(held)] = values.double().cpu().numpy()
+    return (value - found) / value
+
+
+def _of(maps: torch.Tensor, place: Address) -> torch.Tensor:
+    """The neuron's value in each image."""
+    return maps[(slice(None), place.unit, *(place.position or ()))]

@@ -1,0 +1,191 @@
+"""Is a unit really driven by the picture?  What is checked of every optimised image.
+
+It must drive the unit beyond the best natural image, as bytes (uint8) too, and moved by a pixel in any direction; a class should be
+recognised by another network. And how much of it is power above half the Nyquist frequency, which raw ascent is full of: of two
+pictures that drive a unit, the one with less of it says more.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from convscope.errors import UsageError
+from convscope.instruments.appearance.drive import Drive, moved
+from convscope.instruments.appearance.optimise import Optimised
+from convscope.network import Network
+
+HALF_NYQUIST = 0.25  # cycles per pixel
+MOST_OF_RAW = 0.5  # the part of a picture's power that is above, in parts of raw ascent's
+N_TOP = 5
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Driven:
+    """What the checks found of one picture. Responses are those of the layer that was asked about."""
+
+    words: str
+    value: float  # the response to the picture as it was made
+    rendered: float  # to its bytes
+    shifted: float  # to its bytes moved by one pixel, the mean of four directions
+    weakest: float  # of the four
+    natural: float | None  # the strongest response to a natural image
+    reached_ceiling: bool  # both end where the activation ends, so neither can be stronger
+    high_power: float  # variance of the pixels (0-1) above half the Nyquist frequency
+    high_frac: float  # the part of all their variance that is
+    high_of_raw: float | None  # that variance, in parts of raw ascent's
+    frac_of_raw: float | None  # that part, in parts of raw ascent's
+    rank: int | None  # of the class on this network; 0 is the first
+    other: str  # the other network, "" where none was tried
+    other_rank: int | None  # of the class there
+    failed: tuple[str, ...]  # checks that were not passed, in words
+    untried: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failed
+
+
+def driven(
+    found: Optimised, *, natural: float | None = None, other: Network | None = None, raw: Optimised | None = None
+) -> tuple[Driven, ...]:
+    """The checks of each picture that was found.
+
+    `natural` is the unit's strongest response to a natural image (its first exemplar; where it is driven down, its weakest), `raw`
+    what raw ascent found for the same objective. Raises UsageError for a `raw` of another objective.
+    """
+    if raw is not None and (raw.objective.words != found.objective.words or raw.canvas.size != found.canvas.size):
+        raise UsageError(
+            f"A picture for {found.objective.words} was to be compared with raw ascent.",
+            f"That is for {raw.objective.words}, of {raw.canvas.size} px.",
+            "Optimise the same objective with RAW.",
+        )
+    bytes_ = found.images.mul(255).round() / 255
+    drive = Drive(found.canvas, [found.objective] * len(bytes_), 1, 0.0)
+    answers = torch.stack([drive.responses(one) for one in (bytes_, *moved(bytes_))])
+    sign = found.objective.sign
+    weakest = (sign * answers[1:]).amin(0) * sign
+    high, total = high_power(found.images)
+    of_raw = None if raw is None else tuple(float(power.mean()) for power in high_power(raw.images))
+    ranks = _ranks(found, found.canvas.network, bytes_)
+    other_ranks = [None] * len(bytes_) if other is None else _ranks(found, other, bytes_)
+    return tuple(
+        _judged(
+            found,
+            value=float(found.values[i]),
+            rendered=float(answers[0, i]),
+            shifted=float(answers[1:, i].mean()),
+            weakest=float(weakest[i]),
+            natural=natural,
+            high=float(high[i]),
+            total=float(total[i]),
+            raw=of_raw,
+            rank=ranks[i],
+            other=other,
+            other_rank=other_ranks[i],
+        )
+        for i in range(len(bytes_))
+    )
+
+
+def high_power(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The variance above half the Nyquist frequency, and all of it, of each picture: mean over channels, `batch` each.
+
+    By Parseval the squares of the spectrum, over the number of pixels, add up to the variance.
+    """
+    n_pixels = images.shape[2] * images.shape[3]
+    power = torch.fft.fft2(images.double(), norm="ortho").abs().pow(2).mean(1) / n_pixels
+    power[:, 0, 0] = 0
+    y, x = (torch.fft.fftfreq(n) for n in images.shape[2:])
+    is_high = torch.hypot(y[:, None], x[None, :]) > HALF_NYQUIST
+    return (power * is_high).sum((1, 2)), power.sum((1, 2))
+
+
+def _judged(
+    found: Optimised,
+    *,
+    value: float,
+    rendered: float,
+    shifted: float,
+    weakest: float,
+    natural: float | None,
+    high: float,
+    total: float,
+    raw: tuple[float, ...] | None,
+    rank: int | None,
+    other: Network | None,
+    other_rank: int | None,
+) -> Driven:
+    sign, ceiling = found.objective.sign, found.objective.ceiling
+    failed, untried = [], []
+    high_frac = high / max(total, TINY)
+    raw_frac = raw[0] / max(raw[1], TINY) if raw else 0.0
+    at_ceiling = ceiling is not None and natural is not None and min(rendered, natural) >= 0.999 * ceiling
+    if found.silent:
+        failed.append("nothing that was tried turns the unit on: it is dead, or needs another start")
+    if natural is None:
+        untried.append("beyond the best natural image: no natural image was given")
+    elif not at_ceiling:
+        for name, response in (("as bytes", rendered), ("moved by a pixel", shifted)):
+            if sign * response <= sign * natural:
+                failed.append(f"{name} it drives the unit to {response:.3g}; a natural image to {natural:.3g}")
+    elif shifted < 0.999 * ceiling:  # type: ignore[operator]
+        failed.append(f"moved by a pixel it drives the unit to {shifted:.3g}; a natural image to {natural:.3g}")
+    if raw is None:
+        untried.append("high frequencies: raw ascent was not tried")
+    elif high_frac > MOST_OF_RAW * raw_frac:
+        failed.append(
+            f"{high_frac:.0%} of its power is above half the Nyquist frequency; of raw ascent's {raw_frac:.0%}"
+        )
+    if rank is not None and rank > 0 and sign > 0:
+        failed.append(f"the class is number {rank + 1} of the network's own prediction")
+    if other is None:
+        untried.append("another network: none was given")
+    elif other_rank is None:
+        untried.append(f"another network: {other.name} has no such class or unit")
+    elif other_rank >= N_TOP and sign > 0:
+        failed.append(f"{other.name} has the class as number {other_rank + 1}")
+    return Driven(
+        words=found.objective.words,
+        value=value,
+        rendered=rendered,
+        shifted=shifted,
+        weakest=weakest,
+        natural=natural,
+        reached_ceiling=at_ceiling,
+        high_power=high,
+        high_frac=high_frac,
+        high_of_raw=None if raw is None else high / max(raw[0], TINY),
+        frac_of_raw=None if raw is None else high_frac / max(raw_frac, TINY),
+        rank=rank,
+        other="" if other is None else other.name,
+        other_rank=other_rank,
+        failed=tuple(failed),
+        untried=tuple(untried),
+    )
+
+
+def _ranks(found: Optimised, network: Network, images: torch.Tensor) -> list[int | None]:
+    """The place of the class among a network's predictions for each picture, 0 for the first; None where there is no such class."""
+    target = _same_class(found, network)
+    if target is None or images.shape[1] != network.input_shape[0]:
+        return [None] * len(images)
+    size = network.input_shape[1:]
+    shown = images
+    if images.shape[2:] != size:
+        shown = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+    with torch.no_grad():
+        logits = torch.cat([network(network.preprocess.normalize(one[None].to(network.device))) for one in shown])
+    return [int(n) for n in (logits > logits[:, target : target + 1]).sum(1)]
+
+
+def _same_class(found: Optimised, network: Network) -> int | None:
+    """The index of the class there: by its name where both have names, by its index where there are equally many."""
+    own, target = found.canvas.network, found.objective.target
+    if target is None:
+        return None
+    if own.classes is not None and network.classes is not None:
+        names = list(network.classes.names)
+        return names.index(own.classes[target]) if own.classes[target] in names else None
+    return target if own.n_classes == network.n_classes else None

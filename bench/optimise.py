@@ -25,10 +25,13 @@ from convscope.instruments.appearance import Optimise
 from convscope.instruments.appearance.natural import IMAGENET_COLORS
 from convscope.network.torchvision_ops import import_torchvision
 
-# Layers over the depth: the first half (by steps), then the last.
+# Layers over the depth: of the first half up to its end, then the last. Batches count for the first three.
 LAYERS = {
-    "squeezenet1_1": (("features.1", "features.4.squeeze", "features.6.squeeze_activation"), "classifier.1"),
-    "resnet18": (("relu", "layer1.1.relu", "layer2.0.relu"), "layer4.1"),
+    "squeezenet1_1": (
+        ("features.1", "features.4.squeeze", "features.6.squeeze_activation", "features.7"),
+        "classifier.1",
+    ),
+    "resnet18": (("relu", "layer1.1.relu", "layer2.0.relu", "layer2.1"), "layer4.1"),
 }
 SIZE, N_UNITS = 224, 16
 N_STEPS, N_STEPS_EARLY = 4, 64  # in a round; the second where steps are short, a quarter of what a picture takes
@@ -63,7 +66,7 @@ def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
         }
         if with_lucent:
             runs["lucent"] = lambda layer=layer: lucent(module, layer)
-        if layer != last:
+        if layer in early[:3]:
             runs["batch"] = lambda own=own: own(N_UNITS)
         times = seconds(runs, n_rounds=n_rounds, warm_up=1)
         counts = {"loop": N_STEPS, "lucent": N_STEPS, "ours": n_steps, "batch": n_steps}

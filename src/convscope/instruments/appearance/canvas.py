@@ -18,7 +18,7 @@ from convscope.graph.graph import INPUT, Graph
 from convscope.graph.layout import Layout
 from convscope.network import Network
 from convscope.walks.axis_field import AxisField
-from convscope.walks.derivative import Derivative
+from convscope.walks.derivative import Derivative, Placed
 from convscope.walks.fold import fold_batch_norm
 from convscope.walks.forward import Plan, plan
 from convscope.walks.receptive_field import receptive_fields
@@ -96,7 +96,7 @@ class Canvas:
         def held(value: torch.Tensor) -> torch.Tensor:
             return layout.from_map(signal(layout.to_map(value).float())).to(value.dtype)
 
-        value, found = self._backward.up(values, size, held)
+        value, found = self._backward.up(self._backward.enter(values, size), {}, size, held)
         return layout.to_map(value).float(), self._backward.down(found, values, size).to(inputs)
 
     @property
@@ -112,7 +112,7 @@ class Canvas:
 
     @cached_property
     def _backward(self) -> Derivative:
-        return Derivative(self.graph, INPUT, self.layer, (), {})
+        return Derivative(self.graph, INPUT, self.layer, (), Placed())
 
     def _cast(self, inputs: torch.Tensor) -> torch.Tensor:
         return inputs.to(self.network.device, self.network.dtype)

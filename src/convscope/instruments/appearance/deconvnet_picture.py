@@ -135,7 +135,7 @@ def _projected(
             signal[i][at] = value
             places.append((place, float(value)))
         passed = tape.back({step: layout.from_map(signal)}, [INPUT], rules)
-        arrived = above.layout.to_map(passed.signals[INPUT]).float().cpu().numpy()
+        arrived = above.layout.to_map(passed[INPUT]).float().cpu().numpy()
     for (place, response), one in zip(places, arrived, strict=True):
         region = seen.from_neuron(step, place.position)
         yield Projection(place, response, one, region, way, (*notes, *_notes(response)))

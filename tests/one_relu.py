@@ -17,6 +17,8 @@ WAYS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "threshold": lambda x: F.threshold(x, 0.0, 0.0),
     "hardtanh": lambda x: F.hardtanh(x, 0.0, 1e6),
     "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "max": lambda x: torch.max(x, torch.zeros_like(x)),
+    "max with a number": lambda x: torch.max(x, torch.tensor(0.0)),
     "maximum, the other way round": lambda x: torch.maximum(torch.zeros(()), x),
 }
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import convscope as cs
+from convscope.errors import UsageError
 from convscope.instruments.attribution.method import Method
 from convscope.registry import items
 
@@ -170,6 +171,15 @@ def test_no_knob_is_dead(key: str, name: str) -> None:
 )
 def test_the_size_of_batches_changes_nothing(key: str) -> None:
     assert alike(made(key, batch_size=1)(_net(), inputs(2)).values, made(key, batch_size=5)(_net(), inputs(2)).values)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in METHODS if "batch_size" in {field.name for field in fields(METHODS[key])}]
+)
+@pytest.mark.parametrize("size", [0, -5])
+def test_a_batch_of_nothing_is_refused(key: str, size: int) -> None:
+    with pytest.raises(UsageError, match="batch size"):
+        made(key, batch_size=size)(_net(), inputs(1), layer="pool" if key == "occlusion" else None)
 
 
 @pytest.mark.parametrize("key", METHODS)

@@ -15,7 +15,7 @@ from small_networks import Pooled, network, randomized, relative_error
 from torch import nn
 from torch.nn import functional as F
 
-from convscope.errors import UnknownNameError
+from convscope.errors import UnknownNameError, UsageError
 from convscope.images.world import World
 from convscope.instruments.attribution import Gradient, InputXGradient, IntegratedGradients, SmoothGrad
 from convscope.network import load
@@ -253,6 +253,38 @@ def test_a_norm_without_biases_leaves_nothing_to_the_line() -> None:
     assert float(found.error.max()) > 0.9
     assert any("another baseline" in note for note in found.notes)
     assert float(IntegratedGradients(n_steps=100, baseline="blur")(net, images, target=1).error.max()) < 0.05
+
+
+def test_an_error_that_is_not_reached_is_said_and_an_image_stops_by_itself() -> None:
+    net = network(randomized(OneReLU(WAYS["nn.ReLU"]), (17, 24)), 17, 24)
+    images = torch.randn(3, 3, 17, 24, generator=torch.Generator().manual_seed(2))
+    never = IntegratedGradients(n_steps=1500, error=1e-15)(net, images[:1])
+    assert any("was not reached in 4096 steps" in note for note in never.notes)
+    assert not any("were needed" in note for note in never.notes)
+    method = IntegratedGradients(n_steps=2, error=0.02)
+    together = method(net, images, target=1)
+    for i in range(3):
+        alone = method(net, images[i : i + 1], target=1)
+        assert relative_error(alone.values[0], together.values[i]) < 1e-5
+        said = [note.removeprefix(f"Image {i + 1}: ") for note in together.notes if note.startswith(f"Image {i + 1}:")]
+        assert said == list(alone.notes)
+    assert together.error is not None
+    assert float(together.error.max()) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        (IntegratedGradients, {"n_steps": 0}),
+        (IntegratedGradients, {"error": 0.0}),
+        (SmoothGrad, {"n_samples": 0}),
+        (SmoothGrad, {"n_samples": 0, "squared": True}),
+        (SmoothGrad, {"noise": -1.0}),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(method: type, settings: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="t least 1"):
+        method(**settings)
 
 
 def test_an_unknown_baseline_is_refused() -> None:

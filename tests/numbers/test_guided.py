@@ -212,3 +212,15 @@ def test_a_batch_says_what_its_images_say_one_by_one(method: GuidedBackprop) -> 
         found = method(net, IMAGES, target=target, layer="pool")
         assert found.values.shape == (3, 8, 11, 17)
         assert 0 < float(found.values.abs().max()) < float("inf")
+
+
+@pytest.mark.parametrize("method", [GuidedBackprop(), Deconvnet()])
+def test_a_rectifier_written_as_the_larger_of_two_values_is_told(method: GuidedBackprop) -> None:
+    images = torch.randn(1, 3, 15, 20, generator=torch.Generator().manual_seed(3))
+
+    def notes(way: Callable[[torch.Tensor], torch.Tensor]) -> tuple[str, ...]:
+        return method(network(randomized(OneReLU(way), (15, 20)), 15, 20), images, target=1).notes
+
+    assert any("larger of two" in note for note in notes(lambda x: torch.maximum(x, 0.1 * x)))
+    for way in ("maximum", "max", "max with a number", "nn.ReLU"):
+        assert not any("larger of two" in note for note in notes(WAYS[way]))

@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convscope.graph.graph import Graph
-from convscope.instruments.attribution import rectifiers
-from convscope.instruments.attribution.method import Method, Question, Values
-from convscope.instruments.attribution.treatment import Treatments, refusals, rules_of, substitutions
+from convscope.instruments.attribution.rectifiers import ByRectifiers, rectified, table
+from convscope.instruments.attribution.treatment import Treatments
 from convscope.registry import register
 from convscope.walks.backward import Call, Signal
 
 
 def guided(call: Call, signal: Any) -> Sequence[Signal | None]:
     """derivative x max(0, signal), where the input is positive."""
-    values = rectifiers.rectified(call)
+    values = rectified(call)
     if values is None:
         return call.gradient(signal)
     passed = call.gradient(signal.clamp(min=0))
@@ -28,7 +26,7 @@ def guided(call: Call, signal: Any) -> Sequence[Signal | None]:
     ]
 
 
-TREATMENTS: Treatments = rectifiers.table(
+TREATMENTS: Treatments = table(
     guided,
     "the positive part of the signal, where the input is positive",
     "derivative × the positive part of the signal, where the input is positive",
@@ -37,22 +35,9 @@ TREATMENTS: Treatments = rectifiers.table(
 
 @register("method", "guided_backprop")
 @dataclass(frozen=True)
-class GuidedBackprop(Method):
+class GuidedBackprop(ByRectifiers):
     """A gradient that passes rectifiers only where input and signal are positive."""
 
     title = "Guided backpropagation"
     paper = "Springenberg et al. 2014, arXiv:1412.6806"
-    signed = False
     treatments = TREATMENTS
-
-    @property
-    def channels(self) -> str:
-        return "absolute"
-
-    def values(self, question: Question) -> Values:
-        found, _ = question.back(question.maps, rules_of(self.title, TREATMENTS, question.path))
-        return Values(found, notes=substitutions(TREATMENTS, question.path))
-
-    @classmethod
-    def refuses(cls, graph: Graph) -> Sequence[str]:
-        return refusals(TREATMENTS, graph)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from convscope.errors import UsageError
 from convscope.instruments.attribution.baseline import baseline_maps
 from convscope.instruments.attribution.method import Method, Question, Values
+from convscope.instruments.attribution.variants import alone
 from convscope.registry import register
 
 MOST_STEPS = 4096
@@ -21,7 +23,8 @@ TOLD = 0.1  # an error that is told with the answer
 class IntegratedGradients(Method):
     """(x - x0) x mean gradient; adds up to score(x) - score(x0), up to the stated error.
 
-    With `error` the number of steps is doubled until the sum is that close (as `Attribution.error` counts), or 4,096 are reached.
+    With `error` the number of steps is doubled, image by image, until the sum is that close (as `Attribution.error` counts), or
+    4,096 are reached. Raises UsageError for fewer than one step, or an error that is not above zero.
     """
 
     title = "Integrated gradients"
@@ -31,28 +34,46 @@ class IntegratedGradients(Method):
     baseline: str = "zero"  # "zero" (0 after normalisation, the mean colour of training), "black", "white", "blur"
     error: float | None = None  # stop when completeness holds to this part
 
+    def __post_init__(self) -> None:
+        if self.n_steps < 1 or (self.error is not None and not self.error > 0):
+            found = f"n_steps={self.n_steps}, error={self.error}."
+            raise UsageError(f"{self.title} were asked for.", found, "At least 1 step; an error above zero, as .01.")
+
     def values(self, question: Question) -> Values:
+        n_images = len(question.inputs)
+        if self.error is None or n_images == 1:
+            return self._summed(question)
+        each = [self._summed(alone(question, i, n_images)) for i in range(n_images)]  # each its own number of steps
+        values, promised = (
+            torch.cat(parts) for parts in zip(*((one.values, one.promised) for one in each), strict=True)
+        )
+        notes = [f"Image {i + 1}: {note}" for i, one in enumerate(each) for note in one.notes]
+        return Values(values, promised, tuple(notes))
+
+    def _summed(self, question: Question) -> Values:
         start = baseline_maps(question, self.baseline)
         promised = (question.score(question.maps) - question.score(start)).double()
-        n_steps = self.n_steps
+        n_steps, notes = self.n_steps, []
         found = self._integral(question, start, n_steps)
-        while self.error is not None and n_steps < MOST_STEPS:
-            if float(_missing(found, promised, question.unchanged).max()) <= self.error:
-                break
-            n_steps *= 2
+        missing = _missing(found, promised, question.unchanged)
+        while self.error is not None and missing > self.error and n_steps < MOST_STEPS:
+            n_steps = min(2 * n_steps, MOST_STEPS)
             found = self._integral(question, start, n_steps)
-        notes = () if n_steps == self.n_steps else (f"{n_steps} steps were needed for an error of {self.error:g}.",)
-        missing = float(_missing(found, promised, question.unchanged).max())
+            missing = _missing(found, promised, question.unchanged)
+        if self.error is not None and missing > self.error:
+            notes.append(f"An error of {self.error:g} was not reached in {n_steps} steps: it is {missing:.2g}.")
+        elif n_steps > self.n_steps:
+            notes.append(f"{n_steps} steps were needed for an error of {self.error:g}.")
         if missing > TOLD:
-            notes = (*notes, f"The sum of {n_steps} steps is {missing:.0%} off: take more, or another baseline.")
-        return Values(found, promised, notes)
+            notes.append(f"The sum of {n_steps} steps is {missing:.0%} off: take more, or another baseline.")
+        return Values(found, promised, tuple(notes))
 
     def _integral(self, question: Question, start: torch.Tensor, n_steps: int) -> torch.Tensor:
         middles = [(step + 0.5) / n_steps for step in range(n_steps)]
         return (question.maps - start) * question.line_gradient(start, middles) / n_steps
 
 
-def _missing(found: torch.Tensor, promised: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-    """How far the sum is from the difference, as a part of it or of the score, as `Attribution.error` has it."""
+def _missing(found: torch.Tensor, promised: torch.Tensor, score: torch.Tensor) -> float:
+    """How far the sum is at most from the difference, as a part of it or of the score, as `Attribution.error` has it."""
     whole = torch.maximum(promised.abs(), score.to(promised).abs()).clamp_min(1e-12)
-    return (found.double().flatten(1).sum(1) - promised).abs() / whole
+    return float(((found.double().flatten(1).sum(1) - promised).abs() / whole).max())

@@ -1,20 +1,26 @@
 """Which steps rectify?  What guided backpropagation and deconvnet share: their one special rule is for these.
 
 A rectifier passes what is above zero and holds back what is below. Some are written as something else: `clamp(min=0)`,
-`hardtanh(0, 6)`, `threshold`, `maximum` with zero; they are recognised by their arguments, whichever way a ReLU was written.
+`hardtanh(0, 6)`, `threshold`, `maximum` or `max` with zero; they are recognised by their arguments, however a ReLU was written.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
 from convscope.graph import ops
-from convscope.instruments.attribution.treatment import Treatment, Treatments
+from convscope.graph.graph import Graph, Ref, Step
+from convscope.instruments.attribution.method import Method, Question, Values
+from convscope.instruments.attribution.treatment import Treatment, Treatments, refusals, rules_of, substitutions
 from convscope.walks.backward import Call, Rule
 
 RECTIFIERS = frozenset({"relu", "relu6"})
 SMOOTH = frozenset({"leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "softplus"})
-AS_WRITTEN = frozenset({"clamp", "clamp_min", "hardtanh", "threshold", "maximum"})  # where their lower bound is zero
+LARGER = frozenset({"maximum", "max"})  # of two values; `max` may also be the largest of one
+AS_WRITTEN = LARGER | {"clamp", "clamp_min", "hardtanh", "threshold"}  # where their lower bound is zero
+ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
 SQUASHING = frozenset({"sigmoid", "hardsigmoid", "tanh", "softsign", "log_sigmoid", "softmax", "log_softmax", "erf"})
 FLAT = frozenset({"sign", "floor", "round"})  # they have no derivative but zero: no signal passes
 
@@ -26,8 +32,8 @@ def rectified(call: Call) -> torch.Tensor | None:
     op = call.step.op
     if op in RECTIFIERS | SMOOTH:
         return call.inputs[0]
-    if op == "maximum":
-        first, second = call.args
+    if op in LARGER:
+        first, second = call.args if len(call.args) == 2 else (None, None)
         found = first if _is_zero(second) else second if _is_zero(first) else None
     else:
         bound = call.argument(1, {"threshold": "threshold", "hardtanh": "min_val"}.get(op, "min"), None)
@@ -52,6 +58,43 @@ def table(rule: Rule, words: str, smooth: str) -> Treatments:
             Treatment("the gradient", None, "Products, gates among them, pass the gradient to every factor"),
         ),
     }
+
+
+@dataclass(frozen=True)
+class ByRectifiers(Method):
+    """A backward walk that is the gradient but at rectifiers, where its table has another rule."""
+
+    signed = False
+    treatments: ClassVar[Treatments]
+
+    @property
+    def channels(self) -> str:
+        return "absolute"
+
+    def values(self, question: Question) -> Values:
+        found, _ = question.back(question.maps, rules_of(self.title, self.treatments, question.path))
+        return Values(found, notes=(*substitutions(self.treatments, question.path), *_written_out(question)))
+
+    @classmethod
+    def refuses(cls, graph: Graph) -> Sequence[str]:
+        return refusals(cls.treatments, graph)
+
+
+def _written_out(question: Question) -> tuple[str, ...]:
+    """What is told of larger-of-two steps, which may be a rectifier written out (`maximum(x, 0.1 * x)`)."""
+
+    def of_two(step: Step) -> bool:
+        refs = [argument for argument in step.args if isinstance(argument, Ref)]
+        return len(refs) == 2 and not any(question.graph[ref.step].op in ZEROS for ref in refs if ref.step in names)
+
+    names = question.graph.by_name
+    met = [step for step in question.path if step.op in LARGER and of_two(step)]
+    if not met:
+        return ()
+    return (
+        "The larger of two values passes the gradient; if a rectifier is written out like that, it is not treated as one "
+        f"({met[0].op}, first in '{met[0].name}').",
+    )
 
 
 def _is_zero(value: Any) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from convscope.errors import UsageError
 from convscope.instruments.attribution.method import Method, Question, Values, chunks
 from convscope.registry import register
 
@@ -16,7 +17,10 @@ AT_ONCE = 8  # copies, where their gradients are not summed before they reach th
 @register("method", "smoothgrad")
 @dataclass(frozen=True)
 class SmoothGrad(Method):
-    """Mean of d score / d value over `n_samples` noisy copies; `squared` takes the mean of squares (Hooker et al. 2019)."""
+    """Mean of d score / d value over `n_samples` noisy copies; `squared` takes the mean of squares (Hooker et al. 2019).
+
+    Raises UsageError for fewer than one sample, or less noise than none.
+    """
 
     title = "SmoothGrad"
     paper = "Smilkov et al. 2017, arXiv:1706.03825"
@@ -27,6 +31,11 @@ class SmoothGrad(Method):
     noise: float = 0.15  # standard deviation, in parts of the image's range (largest less smallest value)
     squared: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1 or not self.noise >= 0:
+            found = f"n_samples={self.n_samples}, noise={self.noise}."
+            raise UsageError(f"{self.title} was asked for.", found, "At least 1 sample; noise of 0 or more, as .15.")
 
     @property
     def channels(self) -> str:

@@ -20,8 +20,10 @@ def scores_of(
     """The score of each variant of each image, `image variant`, float64.
 
     `make` gives some of the variants, `image variant unit y x`; `batch_size` is how many go into one pass, all images counted.
-    Raises NetworkError where a score is not finite.
+    Raises NetworkError where a score is not finite, UsageError for a batch size below one.
     """
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("A batch size was given.", f"It is {batch_size}.", "Give at least 1, or None: as many as fit.")
     n_images = len(question.inputs)
     found = [torch.zeros(n_images, 0, dtype=torch.float64)]
     for part in chunks(n_variants, max(1, (batch_size or affordable(question)) // n_images)):

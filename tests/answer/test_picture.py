@@ -102,6 +102,21 @@ def test_a_map_that_failed_is_greyed_in_the_picture_and_others_are_not(answer: A
     assert chroma[2] > 60
 
 
+def test_the_reason_stands_on_the_map_that_failed(answer: Answer) -> None:
+    def with_reason(text: str) -> np.ndarray:
+        first = replace(answer.explanations[0], distrust=text)
+        return np.asarray(picture(replace(answer, explanations=(first, *answer.explanations[1:])))).astype(int)
+
+    left = [EDGE_PX + column * (TILE_PX + 28) for column in range(4)]
+    one, other = with_reason("it hardly depends on the class"), with_reason("it is empty")
+    differs = [bool((one[:, x : x + TILE_PX] != other[:, x : x + TILE_PX]).any()) for x in left]
+    assert differs == [False, True, False, False]
+    at = np.flatnonzero((one != other).any((1, 2)))
+    y = slice(int(at.min()), int(at.max()))
+    coloured = [np.ptp(found[y, left[1] : left[1] + TILE_PX], axis=2).max() > 60 for found in (one, other)]
+    assert coloured == [True, True]  # the map is grey, what stands on it is not
+
+
 def test_the_picture_holds_every_tile(answer: Answer) -> None:
     image = picture(answer)
     assert image.mode == "RGB"

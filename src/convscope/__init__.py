@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convscope.answer import Answer as Answer
     from convscope.answer import Answers as Answers
     from convscope.answer import Explanation as Explanation
+    from convscope.answer import compare as compare
     from convscope.answer import explain as explain
     from convscope.errors import ConvscopeError as ConvscopeError
     from convscope.errors import ImagesError as ImagesError
@@ -75,6 +76,7 @@ _HOMES = {
     "World": "convscope.images.world",
     # why this prediction
     "explain": "convscope.answer",
+    "compare": "convscope.answer",
     "Answer": "convscope.answer",
     "Answers": "convscope.answer",
     "Explanation": "convscope.answer",

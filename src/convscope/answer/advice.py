@@ -82,15 +82,17 @@ class Advice:
             {"name": f"{name} map", **finite(gain.as_dict()), "control": True} for name, gain in self.trivial.items()
         ]
         title = (
-            f"Insertion gain over random order, mean of {self.n_images} images and of {' and '.join(self.fills)} fill"
+            f"Insertion gain over random order, in probability: mean of {self.n_images} images and of "
+            f"{' and '.join(self.fills)} fill"
         )
         return [
-            {"panel": "bars", "title": title, "unit": "probability", "bars": bars},
+            {"panel": "bars", "title": title, "unit": "index", "bars": bars},
             {
                 "panel": "table",
                 "title": "What was measured",
                 "columns": list(COLUMNS),
                 "rows": [list(cells(row)) for row in self.rows],
+                "align": ["left", "left", *["right"] * (len(COLUMNS) - 2)],
             },
         ]
 
@@ -113,7 +115,7 @@ COLUMNS = (
 def cells(row: Compared) -> tuple[str, ...]:
     """A row as short text, in the order of COLUMNS."""
     if row.refused:
-        return (row.title, row.layer, "–", *[""] * (len(COLUMNS) - 4), row.refused)
+        return (row.title, row.refused, *["–"] * (len(COLUMNS) - 2))
     return (
         *(row.title, row.layer, _signed(row.gain.value), f"{_signed(row.gain.low)} to {_signed(row.gain.high)}"),
         *(_signed(row.beyond.value), _signed(row.deletion.value)),

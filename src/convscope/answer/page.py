@@ -63,14 +63,14 @@ def blocks(answers: "Answers", advice: Mapping[str, Any] | None = None) -> dict[
         "n_skipped": len(answers.skipped),
         "skipped": [{"id": one.id, "reason": one.reason} for one in answers.skipped[:MOST_SKIPPED]],
         "tally": {verdict: tally[verdict] for verdict in VERDICTS},
-        "repeat": repeat(answers),
+        "repeat": repeat(answers, compared=bool(advice)),
         "advice": dict(advice) if advice else None,
     }
     return finite({"overview": overview, **found})
 
 
-def repeat(answers: "Answers") -> list[str]:
-    """How to ask the same again: a command line, and a line of Python."""
+def repeat(answers: "Answers", *, compared: bool = False) -> list[str]:
+    """How to ask the same again: a command line, and a line of Python; `compared`: which method to use was asked."""
     settings, network = answers.settings, answers.network
     names = [one["name"] for one in settings["methods"]]
     words = ["convscope", "explain", network["name"], "IMAGES"]
@@ -81,12 +81,13 @@ def repeat(answers: "Answers") -> list[str]:
     if target is not None:
         words += ["--target", " - ".join(map(str, target)) if isinstance(target, list) else str(target)]
         python = f", target={tuple(target) if isinstance(target, list) else target!r}"
-    if settings["checks"] != "all":
+    if settings["checks"] != "all" and not compared:
         named = settings["checks"]
         words += ["--no-checks"] if named == "none" else [word for name in named for word in ("--check", name)]
         python += f", checks={False if named == 'none' else named!r}"
-    words += ["--seed", str(settings["seed"])]
-    return [shlex.join(words), f"cs.explain(net, images, methods={names!r}{python}, seed={settings['seed']})"]
+    words += [*(["--compare"] if compared else []), "--seed", str(settings["seed"])]
+    asked = "compare" if compared else "explain"
+    return [shlex.join(words), f"cs.{asked}(net, images, methods={names!r}{python}, seed={settings['seed']})"]
 
 
 def _label(method: Mapping[str, Any]) -> str:

@@ -211,6 +211,7 @@ def _compare(
     """Every method measured on these images, and which to use."""
     from pathlib import Path
 
+    from convscope.answer.advice import CHECKS
     from convscope.answer.answers import Answers
     from convscope.answer.asked import asked_methods
     from convscope.answer.compare import N_IMAGES, compare
@@ -227,7 +228,7 @@ def _compare(
         )
     if html is not None:
         methods = asked_methods(network, [row.name for row in found.rows])
-        answers = Answers.of(network, Settings(methods, target, seed, None), ())
+        answers = Answers.of(network, Settings(methods, target, seed, ("faithfulness", *CHECKS)), ())
         Path(html).write_text(page(answers, found.as_dict()), encoding="ascii")
         click.echo(html, err=as_json)
     if as_json:

@@ -6,19 +6,21 @@ import { aligned, number } from "cs/format";
 import { Name, shown } from "cs/names";
 import { Table } from "cs/table";
 
-function cell(value, write) {
+const WIDE = 6; // columns: more take the whole width
+
+function cell(value, write, isNumeric) {
   if (value === null) return "–";
   if (typeof value === "number") return write(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
-  return html`<${Name} of=${value} />`;
+  return isNumeric ? shown(value) : html`<${Name} of=${value} />`;
 }
 
 export function Panel({ evidence }) {
   const { title, columns, rows, align } = evidence;
   const isBroken = (value) => typeof value === "number" && !Number.isInteger(value);
   const write = columns.map((_, i) => (rows.some((row) => isBroken(row[i])) ? aligned : number));
-  const cells = rows.map((row) => row.map((value, i) => cell(value, write[i])));
-  return html`<figure class="panel">
+  const cells = rows.map((row) => row.map((value, i) => cell(value, write[i], align[i] === "right")));
+  return html`<figure class=${columns.length > WIDE ? "panel wide" : "panel"}>
     <h4>${shown(title)}</h4>
     <${Table} label=${shown(title)} columns=${columns.map(shown)} rows=${cells} align=${align} />
   </figure>`;

@@ -40,7 +40,7 @@ class WhyThesePredictions(Claim):
     key = "why_these_predictions"
     statement = "What an explanation marks decides the prediction"
     quantity = "insertion gain of the most faithful method over random order"
-    unit = "probability"
+    unit = "index"  # an area under probabilities
     least = 0.02  # two points of probability, on average along the curve
     means = (
         "The image is uncovered part by part, first what a map marks most, and the probability of the predicted class is followed; "
@@ -107,8 +107,8 @@ def _evidence(contest: Contest, rng: np.random.Generator) -> list[dict[str, Any]
     return [
         {
             "panel": "bars",
-            "title": f"Insertion gain over random order, the rest filled with {fill}",
-            "unit": "probability",
+            "title": f"Insertion gain over random order, in probability, the rest filled with {fill}",
+            "unit": "index",
             "bars": [
                 *(_bar(name, contest.gains[:, i, f], rng) for i, name in enumerate(contest.names)),
                 *(

@@ -2,9 +2,9 @@
 
 The loop is lucent's default, written out (optvis/render.py of torch-lucent 0.1.8, 224 px, Fourier, decorrelated colours, its five
 standard transforms, Adam; a neuron of one unit in the middle of the map): the whole network runs, and gradients of all weights are
-made, as they are there. Where lucent itself can be imported (with a kornia), `--lucent` times that.
+made, as they are there.
 
-    python bench/optimise.py [--rounds N] [--threads N] [--lucent] [NETWORK ...]
+    python bench/optimise.py [--rounds N] [--threads N] [NETWORK ...]
 """
 
 import argparse
@@ -34,7 +34,7 @@ LAYERS = {
     "resnet18": (("relu", "layer1.1.relu", "layer2.0.relu", "layer2.1"), "layer4.1"),
 }
 SIZE, N_UNITS = 224, 16
-N_STEPS, N_STEPS_EARLY = 4, 64  # in a round; the second where steps are short, a quarter of what a picture takes
+N_LOOP, N_STEPS, N_STEPS_EARLY = 4, 16, 128  # steps in a round, the last where ours are short; a picture takes 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EARLY, LAST, BATCH = 8.0, 1.0, 2.0
 
@@ -44,15 +44,14 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=list(LAYERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lucent", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     warnings.simplefilter("ignore")
     for name in asked.networks:
-        measure(name, asked.rounds, with_lucent=asked.lucent)
+        measure(name, asked.rounds)
 
 
-def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
+def measure(name: str, n_rounds: int) -> None:
     torch.manual_seed(0)
     module = import_torchvision("torchvision.models").get_model(name, weights=None).eval()
     network = cs.load(module, size=(SIZE, SIZE))
@@ -64,12 +63,10 @@ def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
             "loop": lambda layer=layer: loop(module, layer),
             "ours": lambda own=own: own(1),
         }
-        if with_lucent:
-            runs["lucent"] = lambda layer=layer: lucent(module, layer)
         if layer in early[:3]:
             runs["batch"] = lambda own=own: own(N_UNITS)
         times = seconds(runs, n_rounds=n_rounds, warm_up=1)
-        counts = {"loop": N_STEPS, "lucent": N_STEPS, "ours": n_steps, "batch": n_steps}
+        counts = {"loop": N_LOOP, "ours": n_steps, "batch": n_steps}
         times = {key: [one / counts[key] for one in found] for key, found in times.items()}
         each = {key: f"{1000 * min(found):.1f}" for key, found in times.items()}
         limit = LAST if layer == last else EARLY
@@ -92,7 +89,7 @@ class Steps:
 
 
 def loop(module: nn.Module, layer: str) -> None:
-    """N_STEPS of lucent's default, written out."""
+    """N_LOOP steps of lucent's default, written out."""
     generator = np.random.default_rng(0)
     found: list[torch.Tensor] = []
     handle = module.get_submodule(layer).register_forward_hook(lambda part, args, value: found.append(value))
@@ -103,7 +100,7 @@ def loop(module: nn.Module, layer: str) -> None:
     spectrum = (0.01 * torch.randn(1, 3, *frequencies.shape, 2)).requires_grad_()
     optimizer = torch.optim.Adam([spectrum], lr=0.05)
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    for _ in range(N_STEPS):
+    for _ in range(N_LOOP):
         optimizer.zero_grad()
         module.zero_grad()
         image = torch.fft.irfftn(torch.view_as_complex(scale * spectrum), s=(SIZE, SIZE), norm="ortho") / 4
@@ -140,19 +137,6 @@ def moved(image: torch.Tensor, down: int, right: int, degrees: float) -> torch.T
     )
     grid = F.affine_grid(theta[None], list(image.shape), align_corners=False)
     return F.grid_sample(image, grid, align_corners=False)
-
-
-def lucent(module: nn.Module, layer: str) -> None:
-    from lucent.optvis import objectives, param, render
-
-    render.render_vis(
-        module,
-        objectives.neuron(layer.replace(".", "_"), 0),
-        lambda: param.image(SIZE),
-        thresholds=(N_STEPS,),
-        progress=False,
-        show_image=False,
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Do imports point downward only?  A package may import what lies on a lower floor, and itself."""
+"""Do imports point downward only?  A room may import what lies on a lower floor, and itself; each instrument is a room."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "convscope"
@@ -34,16 +34,26 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{below}{alias.name}" if below.endswith(".") else below for alias in node.names)
 
 
+def room_of(parts: Sequence[str]) -> str:
+    """The room that a module lies in: its package, and of the instruments which one."""
+    n = 2 if parts[:1] and parts[0] == "instruments" else 1
+    return "/".join([*parts, "__init__"][:n])
+
+
+def floor_name(room: str) -> str:
+    return room.split("/")[0]
+
+
 def upward(source: Path) -> list[str]:
     """Every import that does not point downward, as "file -> module"; the public page itself may import anything."""
     found = set()
     for path in sorted(source.rglob("*.py")):
-        room = path.relative_to(source).parts[0].removesuffix(".py")
+        room = room_of(path.relative_to(source).with_suffix("").parts)
         if room == "__init__":
             continue
         for module in imports(path):
-            other = [*module.split("."), "__init__"][1]
-            is_below = other == room or FLOOR_OF.get(other, 99) < FLOOR_OF.get(room, -1)
+            other = room_of(module.split(".")[1:])
+            is_below = other == room or FLOOR_OF.get(floor_name(other), 99) < FLOOR_OF.get(floor_name(room), -1)
             if not is_below:
                 found.add(f"{path.relative_to(source)} -> {module}")
     return sorted(found)
@@ -69,11 +79,13 @@ def test_an_import_that_points_upward_is_found(tmp_path: Path) -> None:
         "walks/cost.py": "def f():\n    from convscope.network.layers import Layer\n",
         "network/load.py": "from convscope.walks.fold import fold\nfrom convscope.images import Classes\n",
         "images/values.py": "from convscope import load\nfrom . import modes\n",
+        "instruments/depth/probe.py": "from convscope.instruments.depth.fit import fit\n"
+        "from convscope.instruments.tuning.gabor import gabor\n",
         "cellar.py": "from convscope.errors import UsageError\n",
         "__init__.py": "from convscope.network import load\n",
     }
     for name, text in planted.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert upward(tmp_path) == [
         "cellar.py -> convscope.errors",
@@ -81,5 +93,6 @@ def test_an_import_that_points_upward_is_found(tmp_path: Path) -> None:
         "graph/read.py -> convscope.images",
         "images/values.py -> convscope.load",
         "images/values.py -> relative",
+        "instruments/depth/probe.py -> convscope.instruments.tuning.gabor",
         "walks/cost.py -> convscope.network.layers",
     ]

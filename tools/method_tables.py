@@ -13,8 +13,8 @@ from pathlib import Path
 from convscope.graph import ops
 from convscope.graph.graph import INPUT
 from convscope.instruments.attribution.method import LAST_MAPS, Method, settings
-from convscope.instruments.attribution.treatment import Treatment, Treatments
 from convscope.registry import items
+from convscope.walks.treatment import Treatment, Treatments
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
 PART = re.compile(r"<!-- (?P<kind>\w+): (?P<key>\w+) -->\n.*?<!-- end -->", re.DOTALL)

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from convscope.errors import MissingRuleError
 from convscope.graph import ops
 from convscope.instruments.attribution import Deconvnet, DeepLIFT, Gradient, GuidedBackprop
-from convscope.instruments.attribution.rectifiers import FLAT
 from convscope.network.torchvision_ops import import_torchvision
+from convscope.walks.rectifiers import FLAT
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Input Tensor"),  # captum asks for gradients itself, and says so

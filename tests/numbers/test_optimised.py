@@ -17,6 +17,7 @@ from convscope.instruments.appearance import (
     RAW,
     YOSINSKI,
     Blur,
+    Canvas,
     ClipContribution,
     ClipNorm,
     Decay,
@@ -245,7 +246,7 @@ class Strided(nn.Sequential):
 
 @pytest.mark.parametrize("layer", ["0", "2", "3", "4", "6"])
 def test_neurons_on_the_canvas_are_those_of_the_whole_image(layer: str) -> None:
-    """And no smaller canvas would do: the outermost pixels matter to the neurons asked about."""
+    """And what is said to be seen is seen, to its outermost pixels, and nothing else."""
     torch.manual_seed(1)
     net = network(Strided(), 83, 101)
     where = canvas(net, layer)
@@ -265,7 +266,19 @@ def test_neurons_on_the_canvas_are_those_of_the_whole_image(layer: str) -> None:
         n + (part.last - part.first) * s for n, part, s in zip(field.size_px, (where.y, where.x), strides, strict=True)
     ]
     for n, least, s in zip(where.size, size, strides, strict=True):
-        assert least <= n < least + 2 * s
+        assert least <= n < least + s
+    _, gradient = where.gradient(torch.randn(1, 3, *where.size), lambda maps: _ones_at(maps, where))
+    rows, columns = (
+        side.nonzero().flatten() for side in (gradient.abs().sum((0, 1, 3)), gradient.abs().sum((0, 1, 2)))
+    )
+    assert (int(rows[0]), int(columns[0])) == (where.y.begin_px, where.x.begin_px)
+    assert (int(rows[-1]) + 1, int(columns[-1]) + 1) == where.size
+
+
+def _ones_at(maps: torch.Tensor, where: Canvas) -> torch.Tensor:
+    found = torch.zeros_like(maps)
+    found[:, :, where.y.asked(False), where.x.asked(False)] = 1
+    return found
 
 
 def test_the_canvas_gradient_is_autograd_s() -> None:

@@ -94,6 +94,16 @@ class Derivative:
             (entered,) = self._run(self._below, {self.layer: leaf}, size, (self.entry,))
         return torch.autograd.grad(entered, leaf, found)[0]
 
+    def whole(
+        self, values: Mapping[str, Any], size: tuple[int, int, int], signal: Signal
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The output's value, and the gradient by the layer's of what `signal` weighs: up and down again, in one go."""
+        leaf = self._placed(values[self.layer]).detach().requires_grad_()
+        with torch.enable_grad():
+            (entered,) = self._run(self._below, {self.layer: leaf}, size, (self.entry,))
+        value, found = self.up(entered.detach(), values, size, signal)
+        return value, found if self.entry == self.layer else torch.autograd.grad(entered, leaf, found)[0]
+
     def _run(
         self, steps: Program, values: Mapping[str, Any], size: tuple[int, int, int], wanted: tuple[str, ...]
     ) -> list[Any]:

@@ -39,6 +39,7 @@ class Stretch:
     first: int
     last: int
     is_whole: bool  # as long as the image
+    begin_px: int = 0  # where their fields begin; they end where the canvas does
 
     def asked(self, middle: bool) -> slice:
         """The neurons that are asked, or the one in their middle."""
@@ -65,6 +66,11 @@ class Canvas:
     def shape(self) -> tuple[int, int, int]:
         """(channel, y, x) of a picture."""
         return self.network.input_shape[0], *self.size
+
+    @property
+    def seen(self) -> tuple[slice, slice]:
+        """The part of a picture (y, x) that the neurons see which are asked: what to show of it."""
+        return slice(self.y.begin_px, None), slice(self.x.begin_px, None)
 
     @property
     def is_whole(self) -> bool:
@@ -96,8 +102,8 @@ class Canvas:
         def held(value: torch.Tensor) -> torch.Tensor:
             return layout.from_map(signal(layout.to_map(value).float())).to(value.dtype)
 
-        value, found = self._backward.up(self._backward.enter(values, size), {}, size, held)
-        return layout.to_map(value).float(), self._backward.down(found, values, size).to(inputs)
+        value, found = self._backward.whole(values, size, held)
+        return layout.to_map(value).float(), found.to(inputs)
 
     @property
     def n_at_once(self) -> int:
@@ -153,7 +159,8 @@ def canvas(
 def _axis(field: AxisField, n_px: int, reach_px: int) -> Stretch | None:
     """The shortest axis that holds the fields of the neurons asked; None if it would not be shorter than the image.
 
-    The field of neuron i begins at i * stride + start, where start is below 0 by the padding on the way.
+    The field of neuron i begins at i * stride + start, where start is below 0 by the padding on the way. So the first that sees no
+    padding may begin a few pixels, fewer than the stride, from the canvas's own beginning.
     """
     stride, start, size = field.stride_px, field.start_px, field.size_px
     if field.is_global or stride < 1 or any(value != int(value) for value in (stride, start, size)):
@@ -161,8 +168,8 @@ def _axis(field: AxisField, n_px: int, reach_px: int) -> Stretch | None:
     first = max(0, ceil(-start / stride))
     last = first + 2 * int(reach_px // stride)
     margin = first * stride + start
-    length = int(margin + (last - first) * stride + size + margin)
-    return Stretch(length, first, last, False) if length < n_px else None
+    length = int(margin + (last - first) * stride + size)
+    return Stretch(length, first, last, False, int(margin)) if length < n_px else None
 
 
 def _whole(graph: Graph, layer: str, position: Size | None, reach_px: int) -> tuple[Stretch, Stretch]:

@@ -17,15 +17,15 @@ import torch
 from convscope.errors import NetworkError, UsageError
 from convscope.graph.graph import INPUT
 from convscope.instruments.appearance.seen import Region, Seen
-from convscope.instruments.attribution import deconvnet, guided
-from convscope.instruments.attribution.treatment import path, rules_of, substitutions
 from convscope.network import Network
 from convscope.network.address import Address
 from convscope.walks.onward import Onward
+from convscope.walks.rectifiers import DECONVNET, GUIDED
+from convscope.walks.treatment import path, rules_of, substitutions
 
 WAYS = {
-    "deconvnet": ("Deconvnet", deconvnet.TREATMENTS),
-    "guided": ("Guided backpropagation", guided.TREATMENTS),
+    "deconvnet": ("Deconvnet", DECONVNET),
+    "guided": ("Guided backpropagation", GUIDED),
 }
 AT_ONCE = 8  # images in one pass
 

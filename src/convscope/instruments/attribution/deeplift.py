@@ -12,10 +12,10 @@ from convscope.graph.graph import Graph, Step
 from convscope.instruments.attribution import deeplift_rules as rules
 from convscope.instruments.attribution.baseline import baseline_maps
 from convscope.instruments.attribution.method import Method, Question, Values
-from convscope.instruments.attribution.rectifiers import FLAT, OPERATIONS
-from convscope.instruments.attribution.treatment import Treatment, Treatments, refusals, rules_of, substitutions
 from convscope.registry import register
 from convscope.walks.backward import Rule
+from convscope.walks.rectifiers import FLAT, OPERATIONS
+from convscope.walks.treatment import Treatment, Treatments, refusals, rules_of, substitutions
 
 _PRODUCTS = ops.KINDS["attention"] | {"mul", "mm", "addmm", "addcmul", "lerp"}
 _MULTIPLIED = ops.KINDS["conv"] | {"linear"}

@@ -16,9 +16,9 @@ from convscope.instruments.attribution.lrp_kept import NOTHING, Kept
 from convscope.instruments.attribution.lrp_paths import adds_constant, carrying, stuck
 from convscope.instruments.attribution.lrp_table import COMPOSITES, Strengths, table
 from convscope.instruments.attribution.method import Method, Question, Values
-from convscope.instruments.attribution.treatment import Treatments, rules_of, substitutions, untreated
 from convscope.network import Network
 from convscope.registry import register
+from convscope.walks.treatment import Treatments, rules_of, substitutions, untreated
 
 
 @register("method", "lrp")

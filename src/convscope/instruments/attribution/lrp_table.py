@@ -9,8 +9,8 @@ from convscope.graph import ops
 from convscope.instruments.attribution import lrp_rules as rules
 from convscope.instruments.attribution.lrp_kept import NOTHING, Kept
 from convscope.instruments.attribution.lrp_paths import WEIGHTED
-from convscope.instruments.attribution.treatment import Treatment, Treatments
 from convscope.walks.backward import Rule
+from convscope.walks.treatment import Treatment, Treatments
 
 
 @dataclass(frozen=True)

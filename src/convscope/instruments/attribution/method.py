@@ -17,11 +17,11 @@ from convscope.errors import UsageError
 from convscope.graph.graph import INPUT, Graph, Step
 from convscope.instruments.attribution.target import Asked as AskedTarget
 from convscope.instruments.attribution.target import Target, layout_of, resolve_target, target_step
-from convscope.instruments.attribution.treatment import path
 from convscope.network import Network
 from convscope.network.layers import Layer
 from convscope.walks.backward import Rules, Tape, gradient, recordable, recorded
 from convscope.walks.onward import Onward
+from convscope.walks.treatment import path
 
 Progress = Callable[[int, int], None]
 CHANNELS = ("sum", "absolute", "positive")

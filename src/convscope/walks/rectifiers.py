@@ -1,20 +1,17 @@
-"""Which steps rectify?  What guided backpropagation and deconvnet share: their one special rule is for these.
+"""Which steps rectify, and what do deconvnet and guided backpropagation do there?  The one special rule each has is for these.
 
 A rectifier passes what is above zero and holds back what is below. Some are written as something else: `clamp(min=0)`,
 `hardtanh(0, 6)`, `threshold`, `maximum` or `max` with zero; they are recognised by their arguments, however a ReLU was written.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from convscope.graph import ops
-from convscope.graph.graph import Graph, Ref, Step
-from convscope.instruments.attribution.method import Method, Question, Values
-from convscope.instruments.attribution.treatment import Treatment, Treatments, refusals, rules_of, substitutions
-from convscope.walks.backward import Call, Rule
+from convscope.walks.backward import Call, Rule, Signal
+from convscope.walks.treatment import Treatment, Treatments
 
 RECTIFIERS = frozenset({"relu", "relu6"})
 SMOOTH = frozenset({"leaky_relu", "prelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "softplus"})
@@ -60,44 +57,35 @@ def table(rule: Rule, words: str, smooth: str) -> Treatments:
     }
 
 
-@dataclass(frozen=True)
-class ByRectifiers(Method):
-    """A backward walk that is the gradient but at rectifiers, where its table has another rule."""
-
-    signed = False
-    treatments: ClassVar[Treatments]
-
-    @property
-    def channels(self) -> str:
-        return "absolute"
-
-    def values(self, question: Question) -> Values:
-        found, _ = question.back(question.maps, rules_of(self.title, self.treatments, question.path))
-        return Values(found, notes=(*substitutions(self.treatments, question.path), *_written_out(question)))
-
-    @classmethod
-    def refuses(cls, graph: Graph) -> Sequence[str]:
-        return refusals(cls.treatments, graph)
+def deconvolved(call: Call, signal: Any) -> Sequence[Signal | None]:
+    """max(0, signal): Zeiler and Fergus 2013 (arXiv:1311.2901), section 2.1."""
+    values = rectified(call)
+    if values is None:
+        return call.gradient(signal)
+    return [signal.clamp(min=0) if leaf is values else None for leaf in call.inputs]
 
 
-def _written_out(question: Question) -> tuple[str, ...]:
-    """What is told of larger-of-two steps, which may be a rectifier written out (`maximum(x, 0.1 * x)`)."""
-
-    def of_two(step: Step) -> bool:
-        refs = [argument for argument in step.args if isinstance(argument, Ref)]
-        return len(refs) == 2 and not any(question.graph[ref.step].op in ZEROS for ref in refs if ref.step in names)
-
-    names = question.graph.by_name
-    met = [step for step in question.path if step.op in LARGER and of_two(step)]
-    if not met:
-        return ()
-    return (
-        "The larger of two values passes the gradient; if a rectifier is written out like that, it is not treated as one "
-        f"({met[0].op}, first in '{met[0].name}').",
-    )
+def guided(call: Call, signal: Any) -> Sequence[Signal | None]:
+    """derivative x max(0, signal), where the input is positive: Springenberg et al. 2014 (arXiv:1412.6806), section 3.4."""
+    values = rectified(call)
+    if values is None:
+        return call.gradient(signal)
+    passed = call.gradient(signal.clamp(min=0))
+    return [
+        one * (values > 0) if leaf is values and one is not None else None
+        for leaf, one in zip(call.inputs, passed, strict=True)
+    ]
 
 
 def _is_zero(value: Any) -> bool:
     if isinstance(value, torch.Tensor):
         return not bool(value.detach().any())
     return isinstance(value, (int, float)) and value == 0
+
+
+DECONVNET: Treatments = table(deconvolved, "the positive part of the signal", "the positive part of the signal")
+GUIDED: Treatments = table(
+    guided,
+    "the positive part of the signal, where the input is positive",
+    "derivative × the positive part of the signal, where the input is positive",
+)

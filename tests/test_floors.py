@@ -14,7 +14,7 @@ FLOORS = (
     ("sweep",),
     ("instruments",),
     ("page",),
-    ("answer",),
+    ("answer", "see"),
     ("study",),
     ("cli", "notebook"),
     ("__main__",),

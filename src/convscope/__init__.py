@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from convscope.network.check import check as check
     from convscope.network.formats import fastest as fastest
     from convscope.registry import register as register
+    from convscope.see import see as see
     from convscope.study import Study as Study
     from convscope.study import why as why
 
@@ -74,6 +75,8 @@ _HOMES = {
     "Preprocess": "convscope.images",
     "Classes": "convscope.images",
     "World": "convscope.images.world",
+    # what a unit looks for
+    "see": "convscope.see",
     # why this prediction
     "explain": "convscope.answer",
     "compare": "convscope.answer",

@@ -10,6 +10,7 @@ from convscope.errors import ConvscopeError
 COMMANDS: dict[str, str] = {  # name -> one line for --help
     "layers": "The network as a table: layers, shapes, receptive fields, parameters, MACs.",
     "check": "Preflight: does it export, is the graph right, what will work, how accurate, how fast?",
+    "see": "What a layer or unit looks for: patches, deconvnet and optimised pictures, each with its check.",
     "explain": "Why this prediction, and can that be trusted: maps of several methods, each with its checks.",
     "why": "Why it works: every claim measured against its control, the sheet, a study folder and a report.",
     "report": "A study as one self-contained HTML file.",

@@ -1,0 +1,128 @@
+"""What in the images drives a unit?  Its strongest patches with their deconvnet pictures, and where in whole images it answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from convscope.errors import ImagesError, MissingRuleError
+from convscope.images import Images
+from convscope.instruments.appearance.colour import image_rgb
+from convscope.instruments.appearance.exemplars import Exemplar, UnitExemplars
+from convscope.instruments.appearance.maps import maps_of
+from convscope.instruments.appearance.seen import Seen
+from convscope.network import Network
+from convscope.see import tiles
+from convscope.see.sheet import Checked, Outcome, Section, Tile
+from convscope.sweep.engine import keys_of
+from convscope.sweep.gauges.exemplars import ExemplarTable
+
+N_WHERE = 3
+
+
+def patch_section(network: Network, found: UnitExemplars, n_images: int) -> Section:
+    """Patches, each above its deconvnet picture; what covering says of it."""
+    words = (
+        f"The patches of {n_images:,} images that it answers to most, cut to what the neuron sees; a yellow line is round the "
+        "pixels that hold half of the energy of the deconvnet picture below. Under them the response, and whether covering the "
+        "tenth of the pixels that the picture marks lowers the unit at least twice as much as covering random ones."
+    )
+    return Section("exemplars", "What drives it in images", words, tuple(_tile(network, one) for one in found.patches))
+
+
+def _tile(network: Network, one: Exemplar) -> Tile:
+    pictures = (("patch", tiles.patch(one)), ("deconvnet picture", tiles.deconvnet(one, network.preprocess)))
+    says = f"{one.id}, response {one.value:.3g}."
+    covered = one.covered
+    return Tile(pictures, f"{one.value:.3g}", tiles.verdict_of(covered), f"{says} {covered.words}" if covered else says)
+
+
+def where_section(network: Network, images: Images, layer: str, unit: int, found: Sequence[Exemplar]) -> Section | None:
+    """Where in whole images the unit answers: the image with the neuron's field, above the unit's map."""
+    shown = []
+    for one in [one for one in found if one.place.position is not None][:N_WHERE]:
+        try:
+            inputs = network.preprocess(images[one.index])
+        except ImagesError:
+            continue
+        shown.append(_whole(network, inputs, layer, unit, one))
+    if not shown:
+        return None
+    words = (
+        "Whole images as the network gets them, what the neuron at the peak sees framed in yellow; below, the unit's map. Its "
+        "colours run from 0 to the number under it, the peak."
+    )
+    return Section("where", "Where it answers", words, tuple(shown))
+
+
+def _whole(network: Network, inputs: torch.Tensor, layer: str, unit: int, one: Exemplar) -> Tile:
+    maps = maps_of(network, inputs, layer).values[unit]
+    top = float(np.abs(maps[np.isfinite(maps)]).max(initial=0.0))
+    low = float(np.nanmin(maps))
+    whole = image_rgb(inputs, network.preprocess)
+    ends = f"0 to {top:.3g}" if low >= 0 else f"-{top:.3g} to {top:.3g}"
+    pictures = (("image", tiles.in_place(whole, one.box)), ("map", tiles.map_of(maps, top)))
+    on = float((maps > 0).mean())
+    return Tile(
+        pictures,
+        ends,
+        Outcome.NONE,
+        f"{one.id}: above zero at {on:.0%} of {maps.size:,} positions, peak {one.value:.3g}.",
+    )
+
+
+def strongest_crop(network: Network, images: Images, layer: str, unit: int, table: ExemplarTable) -> np.ndarray | None:
+    """What the neuron sees that answers most of all: uint8 `y x 3`; None where none is above zero, or its image cannot be read."""
+    if table.keys[unit, 0] < 0 or not table.values[unit, 0] > 0:
+        return None
+    try:
+        inputs = network.preprocess(images[int(np.flatnonzero(keys_of(images) == table.keys[unit, 0])[0])])
+    except ImagesError:
+        return None
+    position = (int(table.y[unit, 0]), int(table.x[unit, 0]))
+    return image_rgb(inputs, network.preprocess)[Seen(network, inputs).from_neuron(layer, position).slices]
+
+
+def checks_of(found: UnitExemplars) -> tuple[Checked, ...]:
+    """What the checks of the patches come to."""
+    n, of = found.confirmed
+    if not of:
+        words = "No patch could be checked."
+        return (Checked("Deconvnet pictures confirmed by covering", Outcome.NOT_RUN, words),)
+    ran = [one.covered for one in found.patches if one.covered is not None and one.covered.ran]
+    beyond = sum(one.confirmed and one.beyond_centre for one in ran)
+    words = f"In {n} of {of} patches covering what the picture marks lowers the unit at least twice as much as random pixels do"
+    words += f"; in {beyond} also more than covering a disc in the middle of what it sees."
+    outcome = Outcome.FAILS if 2 * n <= of else Outcome.PASSES if 2 * beyond > of else Outcome.CARE
+    inside = [one.projection.inside_frac for one in found.patches if np.isfinite(one.projection.inside_frac)]
+    within = (
+        Checked(
+            "Deconvnet pictures lie in the field",
+            Outcome.PASSES if min(inside) > 1 - 1e-6 else Outcome.FAILS,
+            f"{min(inside):.0%} of their energy, at least, lies in what the neuron can see.",
+        )
+        if inside
+        else None
+    )
+    return tuple(filter(None, (Checked("Deconvnet pictures confirmed by covering", outcome, words), within)))
+
+
+def classes_said(images: Images, found: UnitExemplars) -> str:
+    """Which class the strongest images are of, beside how frequent it is; nothing where labels are few or none agree."""
+    names = images.label_names
+    labels = [int(images.labels[one.index]) for one in found.patches]
+    known = [label for label in labels if label >= 0]
+    if len(known) < 4:
+        return ""
+    top = max(dict.fromkeys(known), key=known.count)
+    n = known.count(top)
+    if n < 2 or 2 * n < len(known):
+        return ""
+    share = float((images.labels == top).mean())
+    name = names[top] if names is not None else f"class {top}"
+    return f"{n} of its {len(known)} strongest images are of '{name}' ({share:.2%} of all are)." if share < 0.5 else ""
+
+
+def no_rules(error: MissingRuleError) -> str:
+    """Why there are patches without deconvnet pictures."""
+    return f"No deconvnet pictures: {error.found}"

@@ -1,0 +1,345 @@
+"""What does one unit look for?  Its card: everything that is known of it on one sheet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convscope.errors import MissingRuleError
+from convscope.graph.graph import INPUT
+from convscope.images import Images
+from convscope.instruments.appearance.exemplars import Exemplar, UnitExemplars, exemplar, exemplars
+from convscope.instruments.appearance.filters import Weights
+from convscope.instruments.appearance.optimise import Optimise
+from convscope.instruments.appearance.own_picture import OwnPicture
+from convscope.network import Network
+from convscope.see import optimised, patches, tiles, weights
+from convscope.see.about import facts_of, network_of, repeat, source_of
+from convscope.see.asked import Asked, asked
+from convscope.see.sheet import Checked, Section, Sheet
+from convscope.see.swept import OfLayer, Swept, swept
+from convscope.sweep.gauges.exemplars import ExemplarTable
+
+N_PATCHES = 6
+N_STEPS, N_STEPS_BELOW = 256, 64
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is put on a card."""
+
+    n: int = N_PATCHES  # patches
+    n_steps: int = N_STEPS  # of gradient ascent; 0 for no optimised pictures
+    seed: int = 0
+    outline: str = "deconvnet"
+
+
+def unit_card(
+    network: Network,
+    layer: str,
+    unit: int,
+    images: Images | None = None,
+    *,
+    table: ExemplarTable | None = None,
+    other: Network | None = None,
+    n: int = N_PATCHES,
+    n_steps: int = N_STEPS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Sheet:
+    """What does this unit look for?  Filter or connections, strongest patches, deconvnet and optimised pictures, and their checks.
+
+    `images` are what patches come from and what optimised pictures are held against; without them there are none of either's
+    checks. `table` is what a sweep of these images found at this layer, if there was one. `other` is another network, which should
+    recognise the picture of a class. Ctrl-C during the ascent ends it with what is there. Raises UnknownNameError and
+    UsageError for a place that is not there, ImagesError where no image can be read.
+    """
+    what = asked(network, f"{layer}:{unit}")
+    found = None
+    if images is not None and table is not None:
+        found = Swept(images, {what.layer: OfLayer(table)}, len(images))
+    return card(network, what, images, Settings(n, n_steps, seed), other, found, progress or _silent)
+
+
+def card(
+    network: Network,
+    what: Asked,
+    images: Images | None,
+    settings: Settings,
+    other: Network | None,
+    found: Swept | None,
+    progress: Progress,
+) -> Sheet:
+    """The card of a unit, a neuron or a class."""
+    assert what.unit is not None
+    held = weights.weights_or_none(network, what.layer)
+    if found is None and images is not None:
+        wanted = layers_needed(network, what)
+        found = swept(network, images, wanted, settings.n, lambda done, total: progress("images", done, total))
+    notes = list(found.notes) if found else []
+    sections: list[Section] = []
+    checks: list[Checked] = []
+    said = _weights(network, what, held, found, settings, progress, sections, notes)
+    shown = _patches(network, what, images, found, settings, progress, notes)
+    if shown is not None and shown.patches and images is not None:
+        n_images = found.n_images if found else len(images)
+        sections.append(patches.patch_section(network, shown, n_images))
+        where = patches.where_section(network, images, what.layer, what.unit, shown.patches)
+        sections += [where] if where else []
+        checks += patches.checks_of(shown)
+    notes += [] if shown is None else list(shown.notes)
+    made = _optimised(network, what, found, settings, other, progress)
+    if made is not None:
+        sections.append(optimised.optimised_section(network, made))
+        checks += optimised.checks_of(made)
+        notes += made.up.notes
+        if not made.complete:
+            notes.append("The ascent was stopped: pictures are as far as they had got.")
+    order = ("filter", "weights", "exemplars", "where", "optimised")
+    own = found.layers.get(what.layer) if found else None
+    return Sheet(
+        layer=what.layer,
+        unit=what.unit,
+        address=what.text,
+        title=_title(network, what),
+        sentence=_sentence(images, said, shown, made),
+        facts=facts_of(network, what, own),
+        sections=tuple(sorted(sections, key=lambda one: order.index(one.key))),
+        checks=tuple(checks),
+        notes=tuple(dict.fromkeys(filter(None, notes))),
+        network=network_of(network),
+        images=None if images is None else {"source": source_of(images), "n": found.n_images if found else len(images)},
+        settings={**vars(settings), "other": "" if other is None else other.name},
+        repeat=repeat(network, what.text, images, settings.seed, {"n": settings.n, "n_steps": settings.n_steps}),
+        numbers=_numbers(shown, made),
+        stopped=made is not None and not made.complete,
+    )
+
+
+def layers_needed(network: Network, what: Asked) -> tuple[str, ...]:
+    """The layers that images are swept at for a card: the unit's own, and those it reads."""
+    held = weights.weights_or_none(network, what.layer)
+    below = () if held is None or what.unit is None else held.sources_of(what.unit)
+    return tuple(dict.fromkeys([what.layer, *(name for name, _ in below if name not in ("", INPUT))]))
+
+
+def _weights(
+    network: Network,
+    what: Asked,
+    held: Weights | None,
+    found: Swept | None,
+    settings: Settings,
+    progress: Progress,
+    sections: list[Section],
+    notes: list[str],
+) -> str:
+    """Adds what the unit is computed from; returns what can be said of its filter."""
+    assert what.unit is not None
+    if held is None:
+        reads = network.layers[what.layer].reads if what.layer in network.layers.names else ()
+        notes.append(f"It has no weights of its own: it is computed from {', '.join(reads)}." if reads else "")
+        return ""
+    if held.reads_pixels:
+        section, measured = weights.filter_section(network, what.layer, what.unit)
+        sections.append(section)
+        return f"Its filter is of the family '{measured.family}' ({measured.words})."
+    active = (
+        None if found is None else {name: _activity(found.layers[name]) for name in found.layers if name != what.layer}
+    )
+    shown = weights.strongest(held, what.unit, active)
+    pictures, of = _below(network, [one.source for one in shown if one.source[0] != INPUT], found, settings, progress)
+    sections.append(weights.connection_section(held, what.unit, shown, pictures, of, weighed=active is not None))
+    return ""
+
+
+def _activity(found: OfLayer) -> Sequence[float]:
+    """Root mean square of each unit of a layer below."""
+    if found.moments is None:
+        return np.ones(len(found.exemplars.values)).tolist()
+    return np.sqrt(found.moments.mean**2 + found.moments.std**2).tolist()
+
+
+def _below(
+    network: Network, sources: Sequence[tuple[str, int]], found: Swept | None, settings: Settings, progress: Progress
+) -> tuple[dict[tuple[str, int], np.ndarray], str]:
+    """A picture of each unit below, and what it is: its strongest patch, or without images what drives it."""
+    made = {}
+    if found is not None:
+        for i, (layer, unit) in enumerate(sources):
+            progress("units below", i, len(sources))
+            if layer not in found.layers:
+                continue
+            pixels = patches.strongest_crop(network, found.images, layer, unit, found.layers[layer].exemplars)
+            if pixels is not None:
+                made[layer, unit] = pixels
+        return made, "the patch that drives the unit below most"
+    if not settings.n_steps or not sources:
+        return made, ""
+    told = lambda done, total: progress("units below", done, total)  # noqa: E731
+    ascent = Optimise(n_steps=min(N_STEPS_BELOW, settings.n_steps), seed=settings.seed, n_restarts=1)
+    for source, one in zip(
+        sources, ascent(network, [f"{layer}:{unit}" for layer, unit in sources], progress=told), strict=False
+    ):
+        made[source] = tiles.pixels_rgb(one.pixels[0][one.canvas.seen], network.preprocess)
+    return made, "a picture optimised for the unit below"
+
+
+def _patches(
+    network: Network,
+    what: Asked,
+    images: Images | None,
+    found: Swept | None,
+    settings: Settings,
+    progress: Progress,
+    notes: list[str],
+) -> UnitExemplars | None:
+    """The patches: the unit's strongest, or those of one neuron in the first images."""
+    if images is None:
+        notes.append("No images were given: no patches, and nothing to hold optimised pictures against.")
+        return None
+    assert what.unit is not None
+    try:
+        if what.position is not None:
+            return _of_neuron(network, what, images, settings, progress)
+        assert found is not None
+        table = found.layers[what.layer].exemplars
+        (one,) = exemplars(
+            network,
+            images,
+            what.layer,
+            [what.unit],
+            settings.n,
+            table=table,
+            outline=settings.outline,
+            seed=settings.seed,
+        )
+    except MissingRuleError as error:
+        notes.append(patches.no_rules(error))
+        return None
+    progress("patches", 1, 1)
+    return one
+
+
+def _of_neuron(network: Network, what: Asked, images: Images, settings: Settings, progress: Progress) -> UnitExemplars:
+    """One neuron in the first images that fit: what each holds there."""
+    found: list[Exemplar] = []
+    for index in range(min(settings.n, len(images))):
+        picture = images[index]
+        inputs = network.preprocess(picture)
+        made = exemplar(
+            network,
+            inputs,
+            what.layer,
+            what.unit or 0,
+            what.position,
+            outline=settings.outline,
+            seed=settings.seed,
+            id=picture.id,
+            index=index,
+        )
+        found.append(made)
+        progress("patches", index + 1, min(settings.n, len(images)))
+    found.sort(key=lambda one: -one.value)
+    return UnitExemplars(what.layer, what.unit or 0, tuple(found), len(images))
+
+
+def _optimised(
+    network: Network, what: Asked, found: Swept | None, settings: Settings, other: Network | None, progress: Progress
+) -> optimised.Pictures | None:
+    if not settings.n_steps:
+        return None
+    own = found.layers.get(what.layer) if found and what.position is None else None
+    naturals = None if own is None else own.highest()
+    best = None if naturals is None or what.unit is None else float(naturals[what.unit])
+    return optimised.pictures(
+        network,
+        what.text if what.target is None or what.position is not None else what.target,
+        n_steps=settings.n_steps,
+        natural=best if best is not None and np.isfinite(best) else None,
+        naturals=naturals,
+        other=other,
+        seed=settings.seed,
+        progress=lambda done, total: progress("optimised pictures", done, total),
+    )
+
+
+def _title(network: Network, what: Asked) -> str:
+    if what.target is not None and network.classes is not None:
+        return f"{what.text}, class '{network.classes[what.target]}'"
+    return what.text
+
+
+def _sentence(
+    images: Images | None,
+    said: str,
+    shown: UnitExemplars | None,
+    made: optimised.Pictures | None,
+) -> str:
+    """What it answers to, and how sure that is, in a few sentences."""
+    parts = [said]
+    if shown is not None and images is not None:
+        if not shown.patches:
+            parts.append(
+                f"It is above zero in none of {shown.n_images:,} images: it is dead, as far as these can tell."
+            )
+        else:
+            parts.append(patches.classes_said(images, shown))
+            n, of = shown.confirmed
+            parts.append(f"Covering confirms {n} of {of} of its deconvnet pictures." if of else "")
+    if made is not None:
+        parts.append(_driven_said(made))
+    return " ".join(filter(None, parts))
+
+
+def _driven_said(made: optimised.Pictures) -> str:
+    one, own = made.checked[0], made.own
+    if made.up.silent:
+        return "Nothing that was tried turns it on."
+    if one.natural is None:
+        return f"Its optimised picture drives it to {one.value:.3g}."
+    if one.natural > 0 and not one.reached_ceiling:
+        text = f"Its optimised picture drives it to {one.value:.3g}, {one.value / one.natural:.2g} times its best image"
+    else:
+        text = f"Its optimised picture drives it to {one.value:.3g}, its best image to {one.natural:.3g}"
+    return text + _rank_said(own) + "."
+
+
+def _rank_said(own: OwnPicture | None) -> str:
+    if own is None:
+        return ""
+    if own.is_own:
+        return ""
+    return f", but {own.rank:,} of {own.n_units:,} units of its layer answer to it more than this one"
+
+
+def _numbers(shown: UnitExemplars | None, made: optimised.Pictures | None) -> dict[str, object]:
+    """What was measured, fit for JSON."""
+    found: dict[str, object] = {}
+    if shown is not None:
+        found["patches"] = [
+            {
+                "id": one.id,
+                "value": one.value,
+                "position": list(one.place.position or ()),
+                "box": list(one.box),
+                "covered": None if one.covered is None or not one.covered.ran else _covered(one),
+            }
+            for one in shown.patches
+        ]
+    if made is not None:
+        one = made.checked[0]
+        names = ("value", "rendered", "shifted", "weakest", "natural", "high_frac", "raw_frac", "rank", "other_rank")
+        found["optimised"] = {name: getattr(one, name) for name in names}
+        found["own_picture"] = None if made.own is None else vars(made.own)
+    return found
+
+
+def _covered(one: Exemplar) -> dict[str, object]:
+    assert one.covered is not None
+    names = ("share", "top", "random", "shifted", "centre", "confirmed", "beyond_centre")
+    return {name: getattr(one.covered, name) for name in names}
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    pass

@@ -1,0 +1,285 @@
+"""Is on a sheet what was measured, for every kind of place and network, and nothing else?"""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import convscope as cs
+from convscope.instruments.appearance.deconvnet_picture import project
+from convscope.instruments.appearance.exemplars import exemplars
+from convscope.instruments.appearance.families import measure_filters
+from convscope.instruments.appearance.filters import connections, filters, weights_of
+from convscope.see import Outcome, Section, Sheet, sheets, unit_card
+from convscope.see.swept import swept
+from convscope.see.tuned import tuned_order
+from convscope.sweep.engine import gauges_for, keys_of, sweep
+from convscope.sweep.gauges import Exemplars
+
+STEPS = 12
+
+
+def section(sheet: Sheet, key: str) -> Section:
+    found = sheet.section(key)
+    assert found is not None, f"{sheet.address} has {[one.key for one in sheet.sections]}"
+    return found
+
+
+def test_a_card_answers_its_questions_in_order(made: dict[str, Sheet]) -> None:
+    keys = {place: [one.key for one in sheet.sections] for place, sheet in made.items()}
+    assert keys["relu1:3"] == ["filter", "exemplars", "where", "optimised"]
+    assert keys["relu3:7"] == ["weights", "exemplars", "where", "optimised"]
+    assert keys["fish"] == ["weights", "exemplars", "optimised"]  # a logit has no place in the image
+    assert keys["relu4"] == ["maps", "unit 3", "unit 7"]
+    assert "maps" in keys["relu1"]
+    assert keys["relu1"][0].startswith("family ")
+
+
+def test_patches_and_their_verdicts_are_those_of_the_instrument(
+    net: cs.Network, world: cs.Images, made: dict[str, Sheet]
+) -> None:
+    (found,) = exemplars(net, world, "relu3", [7], 3)
+    tiles = section(made["relu3:7"], "exemplars").tiles
+    assert [tile.caption for tile in tiles] == [f"{one.value:.3g}" for one in found.patches]
+    for tile, one in zip(tiles, found.patches, strict=True):
+        assert one.covered is not None
+        assert tile.words == f"{one.id}, response {one.value:.3g}. {one.covered.words}"
+        expected = Outcome.FAILS if not one.covered.confirmed else None
+        assert (tile.outcome == Outcome.FAILS) == (expected == Outcome.FAILS)
+        patch, deconvnet = (pixels for _, pixels in tile.pictures)
+        assert deconvnet.shape[:2] == one.pixels.shape[:2]
+        assert patch.shape[2] == 3
+
+
+def test_the_map_of_a_card_is_the_network_s(net: cs.Network, world: cs.Images, made: dict[str, Sheet]) -> None:
+    tile = section(made["relu3:7"], "where").tiles[0]
+    id_ = tile.words.partition(":")[0]
+    inputs = net.preprocess(next(picture for picture in world if picture.id == id_))
+    values = net.run(inputs, ["relu3"])["relu3"][0, 7].numpy()
+    drawn = dict(tile.pictures)["map"]
+    assert drawn.shape[:2] == values.shape
+    brightness = drawn.astype(float).sum(2)
+    assert np.unravel_index(brightness.argmax(), values.shape) == np.unravel_index(values.argmax(), values.shape)
+    assert tile.caption == f"0 to {values.max():.3g}"
+    assert f"{(values > 0).mean():.0%}" in tile.words
+
+
+def test_a_filter_is_drawn_as_it_is(net: cs.Network, made: dict[str, Sheet]) -> None:
+    ((_, drawn),) = section(made["relu1:3"], "filter").tiles[0].pictures
+    values = filters(net, "relu1").values[3]
+    share = (drawn.astype(float) - 127.5) / 127.5
+    assert np.abs(share - np.moveaxis(values, 0, -1) / np.abs(values).max()).max() < 0.01
+
+
+def test_connections_are_drawn_in_the_order_of_their_strength(net: cs.Network, world: cs.Images) -> None:
+    sheet = cs.see(net, "relu3:7", n_steps=0)
+    tiles = section(sheet, "weights").tiles
+    found = connections(weights_of(net, "relu3"), 7, 8)
+    assert [tile.caption.split()[0] for tile in tiles] == [f"{one.source[0]}:{one.source[1]}" for one in found]
+    top = max(float(np.abs(one.kernel).max()) for one in found)
+    for tile, one in zip(tiles, found, strict=True):
+        kernel = tile.pictures[0][1].astype(int)
+        redder = kernel[..., 0] > kernel[..., 2]
+        assert (redder == (one.kernel > 0))[np.abs(one.kernel) > 0.05 * top].all()
+        assert f"sum {one.total:+.2g}" in tile.words
+
+
+def test_the_picture_of_a_unit_below_is_its_strongest_patch(
+    net: cs.Network, world: cs.Images, made: dict[str, Sheet]
+) -> None:
+    tile = section(made["relu3:7"], "weights").tiles[0]
+    layer, _, unit = tile.caption.split()[0].partition(":")
+    (below,) = exemplars(net, world, layer, [int(unit)], 1, check=False)
+    assert np.array_equal(tile.pictures[1][1], below.patches[0].pixels)
+
+
+def test_a_class_is_judged_by_this_network_and_by_the_other(net: cs.Network, world: cs.Images) -> None:
+    inputs = torch.cat([net.preprocess(picture) for picture in world])
+    other = net.fresh(0, inputs)
+    sheet = cs.see(net, "fish", world, n=2, n_steps=60, other=other)
+    by_title = {one.title: one for one in sheet.checks}
+    assert by_title["Classified as its class"].outcome == Outcome.PASSES
+    rank = sheet.numbers["optimised"]["other_rank"]
+    expected = Outcome.PASSES if rank < 5 else Outcome.FAILS
+    assert by_title["Recognised by another network"].outcome == expected
+    assert sheet.unit == 2
+    assert sheet.title == "fc2:2, class 'fish'"
+    assert cs.see(net, 2, n_steps=0).address == cs.see(net, "fc2:2", n_steps=0).address == sheet.address
+
+
+def test_a_neuron_is_looked_at_where_it_is(net: cs.Network, world: cs.Images) -> None:
+    sheet = cs.see(net, "relu3:7@2,11", world, n=3, n_steps=STEPS)
+    found = sheet.numbers["patches"]
+    assert [one["position"] for one in found] == [[2, 11]] * 3
+    first = net.preprocess(world[0])
+    value = float(net.run(first, ["relu3"])["relu3"][0, 7, 2, 11])
+    assert any(one["id"] == world[0].id and one["value"] == pytest.approx(value, rel=1e-4) for one in found)
+    assert all(one.title != "Beyond the best natural image" or one.outcome == Outcome.NOT_RUN for one in sheet.checks)
+
+
+def test_without_images_nothing_is_said_to_pass_that_needs_them(net: cs.Network) -> None:
+    sheet = cs.see(net, "relu3:7", n_steps=STEPS)
+    assert sheet.images is None
+    assert sheet.section("exemplars") is None
+    assert sheet.section("where") is None
+    assert {one.outcome for one in sheet.checks if "natural" in one.title} == {Outcome.NOT_RUN}
+    assert all(tile.outcome != Outcome.PASSES for tile in section(sheet, "optimised").tiles)
+    assert any("No images were given" in note for note in sheet.notes)
+
+
+def test_several_sheets_are_what_one_by_one_gives(net: cs.Network, world: cs.Images, made: dict[str, Sheet]) -> None:
+    alone = cs.see(net, "relu3:7", world, n=3, n_steps=STEPS)
+    assert alone.as_dict() == made["relu3:7"].as_dict()
+
+
+def test_the_table_of_a_sweep_serves_for_a_card(net: cs.Network, world: cs.Images, made: dict[str, Sheet]) -> None:
+    gauges = gauges_for(net, ["relu3"], lambda n: [Exemplars(n, 3)])
+    sweep(net, world, gauges)
+    card = unit_card(net, "relu3", 7, world, table=gauges["relu3"]["exemplars"].result(), n=3, n_steps=STEPS)
+    for key in ("exemplars", "where", "optimised"):
+        assert section(card, key).as_dict() == section(made["relu3:7"], key).as_dict()
+
+
+def test_a_record_is_fit_for_json_and_for_the_page(made: dict[str, Sheet]) -> None:
+    from convscope.see.page import block, page
+
+    for sheet in made.values():
+        told = json.loads(json.dumps(sheet.as_dict(), allow_nan=False))
+        assert told["address"] == sheet.address
+        assert len(told["checks"]) == len(sheet.checks)
+        pictures = [one for part in block(sheet)["sections"] for tile in part["tiles"] for one in tile["pictures"]]
+        assert pictures
+        assert all(one["src"].startswith("data:image/") for one in pictures)
+    document = page(list(made.values()))
+    assert document.isascii()
+    assert "http" not in document.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_a_sheet_is_drawn(made: dict[str, Sheet]) -> None:
+    for sheet in made.values():
+        image = sheet.picture()
+        assert image.width == 1000
+        assert image.height > 400
+        assert len(set(np.asarray(image).reshape(-1, 3)[::101].tolist().__str__())) > 8
+
+
+def test_a_layer_s_maps_can_be_sorted_scaled_and_marked(net: cs.Network, world: cs.Images) -> None:
+    def maps(**settings: Any) -> str:
+        return section(cs.see(net, "relu1", world, n_steps=0, units=[0], **settings), "maps").words
+
+    assert "Sorted by number" in maps()
+    assert "Sorted by response" in maps(sort="response")
+    assert "what they are tuned to" in maps(sort="tuned")
+    assert maps(mark=2).count(",") < maps(mark=7).count(",")
+    assert "each unit's own largest" in maps(scale="unit")
+    assert "≥ 0.5" in maps(scale=0.5)
+    with pytest.raises(cs.UsageError, match="filters over the image only"):
+        cs.see(net, "relu3", n_steps=0, sort="tuned")
+    with pytest.raises(cs.UsageError, match="sorted by 'beauty'"):
+        cs.see(net, "relu1", world, n_steps=0, sort="beauty")
+
+
+def test_ctrl_c_keeps_what_is_there(net: cs.Network, world: cs.Images) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "optimised pictures" and done >= 3:
+            raise KeyboardInterrupt
+
+    sheet = cs.see(net, "relu3:7", world, n=2, n_steps=STEPS, progress=stop)
+    assert any("stopped" in note for note in sheet.notes)
+    assert len(section(sheet, "optimised").tiles) == 1
+    assert section(sheet, "exemplars").tiles
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("relu3:64", "64 units"),
+        ("relu3:7@16,0", "16 x 16"),
+        ("nowhere", "no layer or class 'nowhere'"),
+        ("fihs", "'fish'"),
+        ("input", "image itself"),
+        (10, "10 classes"),
+    ],
+)
+def test_what_is_not_there_is_refused(net: cs.Network, place: str | int, says: str) -> None:
+    with pytest.raises(cs.ConvscopeError, match=says):
+        cs.see(net, place)
+
+
+@pytest.mark.parametrize("settings", [{"n": 0}, {"n_steps": -1}, {"seed": -1}, {"units": [16]}, {"scale": "loud"}])
+def test_settings_that_cannot_be_are_refused(net: cs.Network, world: cs.Images, settings: dict[str, Any]) -> None:
+    with pytest.raises(cs.UsageError):
+        list(sheets(net, ["relu1"], world, **{"n_steps": 0, **settings}))
+
+
+def small(n_channels: int, n_units: int = 5) -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(n_channels, n_units, 3, stride=2),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(n_units, 3),
+    )
+    with torch.no_grad():
+        net[0].bias[0] = -100  # unit 0 is dead
+    return net.eval()
+
+
+def pictures(n_channels: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (6, 19, 31, n_channels), np.uint8)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+def test_a_dead_unit_and_any_number_of_channels(n_channels: int) -> None:
+    net = cs.load(small(n_channels), size=(19, 31), n_channels=n_channels)
+    dead, alive = sheets(net, ["1:0", "1:1"], pictures(n_channels), n=2, n_steps=STEPS)
+    assert "is dead" in dead.sentence
+    assert dead.section("exemplars") is None
+    assert "Nothing that was tried turns it on." in dead.sentence
+    assert any(one.outcome == Outcome.FAILS for one in dead.checks)
+    assert section(alive, "exemplars").tiles
+    assert alive.picture().height > 300
+    told = " ".join(alive.notes)
+    assert ("input channels" in told) == (n_channels in (2, 4))
+
+
+@pytest.mark.parametrize("make", [lambda: small(3, 2000)])
+def test_a_layer_of_2000_units(make: Callable[[], nn.Module]) -> None:
+    net = cs.load(make(), size=(19, 31))
+    sheet = cs.see(net, "1", pictures(3), n=2, n_steps=2)
+    assert "12 of 2,000 units are shown" in sheet.sentence
+    assert "2,000 units" in section(sheet, "maps").words
+    assert sheet.picture().height > 1000
+    assert cs.see(net, "1:1999", pictures(3), n=1, n_steps=2).unit == 1999
+
+
+def test_a_unit_of_one_value_an_image() -> None:
+    net = cs.load(small(3), size=(19, 31))
+    vector, point = sheets(net, ["4:1", "2:1"], pictures(3), n=2, n_steps=STEPS)
+    assert vector.section("where") is None
+    assert ("maps", "one value for each image") in vector.facts
+    assert section(point, "where").tiles[0].pictures[1][1].shape[:2] == (1, 1)
+    assert any("no weights of its own" in note for note in point.notes)
+
+
+def test_deeper_units_are_sorted_by_their_deconvnet_pictures(net: cs.Network, world: cs.Images) -> None:
+    """Neighbours in that order are alike more often than neighbours by number: their families come in runs."""
+    found = swept(net, world, ["relu2"], 1)
+    order = tuned_order(net, "relu2", found, lambda done, total: None)
+    assert sorted(order) == list(range(32))
+    table, index_of, family = found.layers["relu2"].exemplars, np.argsort(keys_of(world)), {}
+    for unit in order:
+        inputs = net.preprocess(world[int(index_of[table.keys[unit, 0]])])
+        (one,) = project(net, inputs, "relu2", [unit])
+        (measured,) = measure_filters(one.crop[None])
+        family[unit] = measured.family
+    runs = 1 + sum(family[a] != family[b] for a, b in itertools.pairwise(order))
+    assert runs == len(set(family.values())) < 16
+    sheet = cs.see(net, "relu2", world, n_steps=0, units=[0], sort="tuned")
+    assert "tuned to" in section(sheet, "maps").words

@@ -1,4 +1,4 @@
-"""A report like a real one: 66 layers, 18 findings, exemplars cut from the built-in world; made up, and the same each time."""
+"""A report like a real one: 66 layers, 18 findings, exemplars cut from the built-in world, cards; made up, always the same."""
 
 import base64
 import functools
@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+from example_cards import cards
 from PIL import Image
 
 import convscope as cs
@@ -253,6 +254,7 @@ def example() -> Record:
         "made": "2026-11-25T10:00:00+00:00", "versions": {"convscope": "0.1.0", "torch": "2.13.0"},
         "not_finite": [{"layer": "features.12.expand3x3", "n_images": 2, "ids": ["n01440764_18.JPEG", "n02123045_7.JPEG"]}],
         "findings": findings(), "layers": layers(), "exemplars": [exemplars(name, i * 100) for i, name in enumerate(shown)],
+        "cards": cards(),
     }  # fmt: skip
 
 

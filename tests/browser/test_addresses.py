@@ -20,7 +20,8 @@ def test_a_link_in_full_leads_to_its_claim(show: Show, html: str, report: dict[s
     expect(page.get_by_text("Wrong link")).to_have_count(0)
     for link in page.locator("main a, nav a").evaluate_all("(all) => all.map((one) => one.getAttribute('href'))"):
         assert re.fullmatch(
-            r"#view=(why&net=\w{8}&claim=[^&]*|exemplars&net=\w{8}&layer=[^&]*|(layers|about)&net=\w{8})", link
+            r"#view=(why&net=\w{8}&claim=[^&]*|exemplars&net=\w{8}&layer=[^&]*|cards&net=\w{8}&card=[^&]+|(layers|about)&net=\w{8})",
+            link,
         )
 
 
@@ -34,6 +35,11 @@ def test_a_link_in_full_leads_to_its_claim(show: Show, html: str, report: dict[s
             "features.3.squeeze_activation",
         ),
         (f"#view=exemplars&net={NET}&layer=features.0", "“features.0” are not in this file", "features.1"),
+        (
+            f"#view=cards&net={NET}&card=features.3.squeeze_activation%3A1",
+            "No card of “features.3.squeeze_activation:1” was made",
+            "features.3.squeeze_activation:13",
+        ),
         ("#view=why&net=00000000&claim=", "about the network 00000000, but this file holds ab12cd34", "why"),
         (f"#view=explore&net={NET}", "no view “explore”", "why"),
         (f"#view=why&net={NET}&claim=%E0%A4%A", "cannot be read", "why"),

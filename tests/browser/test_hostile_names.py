@@ -26,6 +26,9 @@ HOSTILE = (
 )
 
 
+ODD = "script, iframe, object, link, img[onerror], img:not(.tile > img)"  # elements that the page never makes
+
+
 def shown(name: str) -> str:
     """A name as the page writes it: what cannot be seen is made visible."""
     text = re.sub(r"[\x00-\x1f]", lambda c: chr(0x2400 + ord(c[0])), name)
@@ -37,8 +40,9 @@ def hostile(report: dict[str, Any]) -> dict[str, Any]:
     names: Iterator[str] = (HOSTILE[i % len(HOSTILE)] for i in range(10_000))
     made = json.loads(json.dumps(report))
     places = {"name", "id", "reason", "source", "label_source", "layer", "class", "statement", "quantity", "summary",
-              "means", "what", "title", "x_label", "y_label", "kind", "claim", "weights", "shown"}  # fmt: skip
-    lists = {"ids", "x", "reads", "notes"}
+              "means", "what", "title", "x_label", "y_label", "kind", "claim", "weights", "shown",
+              "address", "sentence", "words", "caption", "role"}  # fmt: skip
+    lists = {"ids", "x", "reads", "notes", "repeat"}
 
     def turn(found: Any, key: str = "") -> Any:
         if isinstance(found, dict):
@@ -50,6 +54,10 @@ def hostile(report: dict[str, Any]) -> dict[str, Any]:
     made = turn(made)
     made["findings"] = [{**one, "claim": f"{i} {one['claim']}"} for i, one in enumerate(made["findings"])]
     made["exemplars"] = [{**one, "layer": f"{one['layer']} {i}"} for i, one in enumerate(made["exemplars"])]
+    made["cards"] = [
+        {**one, "address": f"{one['layer']}:{one['address']} {i}", "facts": [[name, name] for name in HOSTILE]}
+        for i, one in enumerate(made["cards"])
+    ]
     made["settings"] = dict.fromkeys(HOSTILE, HOSTILE[0])
     return made
 
@@ -70,7 +78,7 @@ def harm(watched: Watched, document: str) -> list[str]:
         found.append("not ASCII")
     if watched.page.evaluate("'pwned' in globalThis"):
         found.append("a script ran")
-    if watched.page.locator("#page :is(script, img, iframe, object, link)").count():
+    if watched.page.locator(f"#page :is({ODD})").count():
         found.append("an element was made")
     text = watched.page.evaluate("document.getElementById('page').textContent")
     return found + [f"{name!r} is not shown" for name in HOSTILE if shown(name) not in text] + watched.faults()

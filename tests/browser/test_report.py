@@ -240,11 +240,11 @@ def test_layers_are_chosen_by_list_and_by_step_and_back_returns(show: Show, smal
     page.get_by_label("Layer", exact=True).select_option("flatten#1")
     expect(title).to_have_text("flatten#1")
     assert page.url.endswith(f"#view=exemplars&net={NET}&layer=flatten%231")
-    page.get_by_role("button", name="Previous").click()
+    page.get_by_role("button", name="Previous", exact=True).click()
     expect(title).to_have_text("features.7.expand3x3_activation")
     page.go_back()
     expect(title).to_have_text("flatten#1")
-    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    expect(page.get_by_role("button", name="Next", exact=True)).to_be_disabled()
 
 
 # Print.

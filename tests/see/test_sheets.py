@@ -245,6 +245,8 @@ def test_a_dead_unit_and_any_number_of_channels(n_channels: int) -> None:
     assert any(one.outcome == Outcome.FAILS for one in dead.checks)
     assert section(alive, "exemplars").tiles
     assert alive.picture().height > 300
+    layer = cs.see(net, "1", pictures(n_channels), n=1, n_steps=2)
+    assert [len(one.tiles) for one in layer.sections if one.key in ("unit 0", "unit 1")] == [1, 2]
     told = " ".join(alive.notes)
     assert ("input channels" in told) == (n_channels in (2, 4))
 

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 )
 @click.option("--map-scale", default="layer", help="Colours of a layer's maps end per layer, per unit, or at a number.")
 @click.option("--mark", type=click.IntRange(0), default=5, help="How many of a layer's strongest maps are framed.")
+@click.option(
+    "--outline",
+    type=click.Choice(["deconvnet", "guided", "occlusion"]),
+    default="deconvnet",
+    help="Whose energy is outlined in patches.",
+)
 @click.option("--other", metavar="NET", help="Another network, which should recognise the picture of a class.")
 @click.option("--other-weights", metavar="FILE", help="Its weights.")
 @click.option("--labels", help="'none', a CSV or JSON file, or a pattern of file names with a group (?P<label>...).")

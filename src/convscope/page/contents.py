@@ -1,14 +1,13 @@
 """What does a report hold, and is it fit to be shown?  The data of a study, checked and cut into the blocks a page reads.
 
-The page asks for one block at a time (`cs/source`): the overview, the findings, the layers, the exemplars of one layer. So
-a file of many layers opens without reading the pictures of all of them.
+The page asks for one block at a time (`cs/source`): the overview, the findings, the layers, the exemplars of one layer, the card
+of one unit. So a file of many layers opens without reading the pictures of all of them.
 """
 
-import math
-import re
-from collections.abc import Iterator
 from typing import Any
 
+from convscope.page.card_blocks import card_blocks, listings
+from convscope.page.fit import need, need_finite, need_picture
 from convscope.page.panels.panel import Evidence, listed
 from convscope.registry import lookup
 
@@ -28,7 +27,6 @@ _NEEDED = {
     "units": ("unit", "row", "values", "ids"),
 }
 _VERDICTS = ("supported", "not supported", "undecided")
-_PICTURE = re.compile(r"data:image/(webp|png|jpeg);base64,[A-Za-z0-9+/]+=*")
 
 
 def blocks(report: dict[str, Any]) -> dict[str, Any]:
@@ -40,16 +38,16 @@ def blocks(report: dict[str, Any]) -> dict[str, Any]:
     for key in ("network", "images"):
         _need(report[key], key, f"the report's {key}")
     exemplars = [_exemplars(one) for one in listed(report, "exemplars")]
+    cards = listed(report, "cards") if "cards" in report else []
     layers = listed(report, "layers")
     for i, layer in enumerate(layers):
         _need(layer, "layers", f"layer {i}")
-    overview = {key: at for key, at in report.items() if key not in ("findings", "layers", "exemplars")}
-    overview["exemplar_layers"] = [one["layer"] for one in exemplars]
+    overview = {key: at for key, at in report.items() if key not in ("findings", "layers", "exemplars", "cards")}
+    pictures = {f"exemplars/{i}": one for i, one in enumerate(exemplars)} | card_blocks(cards)
+    overview |= {"exemplar_layers": [one["layer"] for one in exemplars], "cards": listings(cards)}
     findings = [_finding(one) for one in listed(report, "findings")]
-    pictures = {f"exemplars/{i}": one for i, one in enumerate(exemplars)}
     found = {"overview": overview, "findings": findings, "layers": layers, **pictures}
-    for place in _not_finite(found, "report"):
-        raise ValueError(f"{place} is not a finite number; where there is none, give None")
+    need_finite(found, "report")
     return found
 
 
@@ -80,26 +78,11 @@ def _evidence(evidence: Evidence, where: str) -> Evidence:
 def _exemplars(exemplars: dict[str, Any]) -> dict[str, Any]:
     where = f"the exemplars of '{exemplars.get('layer')}'"
     _need(exemplars, "exemplars", where)
-    if not _PICTURE.fullmatch(exemplars["sprite"]):
-        raise ValueError(f"{where}: the sprite is no data address of a WebP, PNG or JPEG picture")
+    need_picture(exemplars["sprite"], f"{where}: the sprite")
     for unit in exemplars["units"]:
         _need(unit, "units", f"{where}, unit {unit.get('unit')}")
     return exemplars
 
 
 def _need(record: dict[str, Any], kind: str, where: str) -> None:
-    missing = [key for key in _NEEDED[kind] if key not in record]
-    if missing:
-        raise ValueError(f"{where} lacks: {', '.join(missing)}")
-
-
-def _not_finite(found: Any, place: str) -> Iterator[str]:
-    """Where a number is infinite or not a number."""
-    if isinstance(found, float) and not math.isfinite(found):
-        yield place
-    elif isinstance(found, dict):
-        for key, at in found.items():
-            yield from _not_finite(at, f"{place}.{key}")
-    elif isinstance(found, list | tuple):
-        for i, at in enumerate(found):
-            yield from _not_finite(at, f"{place}[{i}]")
+    need(record, _NEEDED[kind], where)

@@ -38,6 +38,9 @@ _ABOVE_PANELS = {
     "cs/claim": "claim.js",
     "cs/sheet": "sheet.js",
     "cs/top": "top.js",
+    "cs/checks": "checks.js",
+    "cs/card": "card.js",
+    "cs/cards": "cards.js",
     "cs/layers": "layers.js",
     "cs/sprite": "sprite.js",
     "cs/exemplars": "exemplars.js",
@@ -45,11 +48,12 @@ _ABOVE_PANELS = {
     "cs/frame": "frame.js",
     "cs/page": "page.js",
     "cs/answer-address": "answer-address.js",
-    "cs/checks": "checks.js",
     "cs/overlaid": "overlaid.js",
     "cs/explanation": "explanation.js",
     "cs/answer": "answer.js",
     "cs/answers": "answers.js",
+    "cs/card-address": "card-address.js",
+    "cs/card-page": "card-page.js",
 }
 
 

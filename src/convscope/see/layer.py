@@ -37,6 +37,7 @@ class Settings:
     sort: str = "number"  # of the maps: number, response, or what the units are tuned to (first layers)
     scale: str | float = "layer"  # of the maps: layer, unit, or where all colours end
     mark: int = N_MARKED  # how many of the strongest maps are framed
+    outline: str = "deconvnet"
     seed: int = 0
 
 
@@ -168,6 +169,7 @@ def _patches(
             units,
             settings.n,
             table=found.layers[layer].exemplars,
+            outline=settings.outline,
             seed=settings.seed,
             progress=lambda done, total: progress("patches", done, total),
         )
@@ -204,7 +206,7 @@ def _unit(network: Network, layer: str, unit: int, found: UnitExemplars | None, 
     """A unit's row: its patches, and the picture that drives it."""
     own = [] if made is None else [made]
     if found is not None:
-        own = [*patches.patch_section(network, found, found.n_images).tiles, *own]
+        own = [*patches.patch_tiles(network, found), *own]
     words = "" if found is None else found.words.partition(": ")[2] or found.words
     return Section(f"unit {unit}", f"{layer}:{unit}", words, tuple(own), UNIT_PX)
 

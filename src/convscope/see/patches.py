@@ -18,20 +18,34 @@ from convscope.sweep.engine import keys_of
 from convscope.sweep.gauges.exemplars import ExemplarTable
 
 N_WHERE = 3
+_BY = {
+    "deconvnet": "the energy of the deconvnet picture below",
+    "guided": "the energy of the picture of guided backpropagation below",
+    "occlusion": "what occlusion finds (the drop where they are covered)",
+}
 
 
 def patch_section(network: Network, found: UnitExemplars, n_images: int) -> Section:
     """Patches, each above its deconvnet picture; what covering says of it."""
+    by = found.patches[0].by
     words = (
         f"The patches of {n_images:,} images that it answers to most, cut to what the neuron sees; a yellow line is round the "
-        "pixels that hold half of the energy of the deconvnet picture below. Under them the response, and whether covering the "
+        f"pixels that hold half of {_BY[by]}. Under them the response, and whether covering the "
         "tenth of the pixels that the picture marks lowers the unit at least twice as much as covering random ones."
     )
-    return Section("exemplars", "What drives it in images", words, tuple(_tile(network, one) for one in found.patches))
+    return Section("exemplars", "What drives it in images", words, patch_tiles(network, found))
+
+
+def patch_tiles(network: Network, found: UnitExemplars) -> tuple[Tile, ...]:
+    """A tile for each patch."""
+    return tuple(_tile(network, one) for one in found.patches)
 
 
 def _tile(network: Network, one: Exemplar) -> Tile:
-    pictures = (("patch", tiles.patch(one)), ("deconvnet picture", tiles.deconvnet(one, network.preprocess)))
+    pictures = (
+        ("patch", tiles.patch(one)),
+        (f"{one.projection.way} picture", tiles.deconvnet(one, network.preprocess)),
+    )
     says = f"{one.id}, response {one.value:.3g}."
     covered = one.covered
     return Tile(pictures, f"{one.value:.3g}", tiles.verdict_of(covered), f"{says} {covered.words}" if covered else says)

@@ -23,7 +23,8 @@ def see(network: Network, place: str | int, images: Any = None, **settings: Any)
     Fergus 2013), where in whole images it answers, and pictures optimised to drive it (Olah et al. 2017) beside raw ascent;
     each with its check. A neuron (`@y,x`) is looked at in the first n images. A layer's sheet holds its filters where it reads the
     image, the maps of the first image (`sort`: number, response or tuned; `scale`: layer, unit or a value; `mark`: how many are
-    framed), and a row for each of `units` (some, by default).
+    framed), and a row for each of `units` (some, by default). `outline` says whose energy is outlined in patches: deconvnet,
+    guided or occlusion.
 
     `images` is anything `convscope.images` opens; without them pictures are optimised only. `n_steps` is that of the ascent, 0
     leaves it out; Ctrl-C ends it with what is there. `other` is a network that should recognise the picture of a class; `seed`
@@ -46,6 +47,7 @@ def sheets(
     sort: str = "number",
     scale: str | float = "layer",
     mark: int = of_layer.N_MARKED,
+    outline: str = "deconvnet",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[Sheet]:
@@ -56,8 +58,10 @@ def sheets(
     told = progress or _silent
     changed: dict[str, Any] = {name: value for name, value in (("n", n), ("n_steps", n_steps)) if value is not None}
     chosen = None if units is None else tuple(units)
-    layer_settings = of_layer.Settings(units=chosen, sort=sort, scale=scale, mark=mark, seed=seed, **changed)
-    unit_settings = of_unit.Settings(seed=seed, **changed)
+    layer_settings = of_layer.Settings(
+        units=chosen, sort=sort, scale=scale, mark=mark, outline=outline, seed=seed, **changed
+    )
+    unit_settings = of_unit.Settings(seed=seed, outline=outline, **changed)
     found = _swept(network, wanted, shown, max(unit_settings.n, layer_settings.n), told)
     for what in wanted:
         if what.unit is None:

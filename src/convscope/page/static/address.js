@@ -17,7 +17,9 @@ export function onMove(listener) {
 }
 
 /** The views of this page and the keys each is written with, always all of them. */
-export const VIEWS = { why: ["net", "claim"], layers: ["net"], exemplars: ["net", "layer"], about: ["net"] };
+export const VIEWS = {
+  why: ["net", "claim"], layers: ["net"], exemplars: ["net", "layer"], cards: ["net", "card"], about: ["net"],
+};
 
 /** A name as an address can hold it: half a character cannot be encoded. @param {string} name */
 const encodable = (name) => name.replace(/[\ud800-\udfff]/gu, "\ufffd");
@@ -47,27 +49,29 @@ export function read(hash) {
 }
 
 /**
- * The place that an address names: its view, claim and layer; and, if it names something unknown, the fault.
+ * The place that an address names: its view, claim, layer and card; and, if it names something unknown, the fault.
  * @param {string} hash
- * @param {{net: string, claims: string[], layers: string[], exemplars: string[]}} known
- * @returns {{view: string, claim: string, layer: string, fault: null | {what: string, known: object[]}}}
+ * @param {{net: string, claims: string[], layers: string[], exemplars: string[], cards: string[]}} known
+ * @returns {{view: string, claim: string, layer: string, card: string, fault: null | {what: string, known: object[]}}}
  */
 export function resolve(hash, known) {
-  const place = { view: "", claim: "", layer: "", fault: null };
+  const place = { view: "", claim: "", layer: "", card: "", fault: null };
   const asked = read(hash);
   const wrong = (what, names = [], href = (_) => "") => ({
     ...place, fault: { what, known: names.map((name) => ({ name, href: href(name) })) },
   });
-  const views = Object.keys(VIEWS);
+  const views = Object.keys(VIEWS).filter((view) => view !== "cards" || known.cards.length > 0);
   const inView = (view) => write(view, { net: known.net });
   if (asked === null) return wrong("This address cannot be read.", views, inView);
   if (!Object.keys(asked).length) return place;
-  const { view = "why", net = known.net, claim = "", layer = "" } = asked;
+  const { view = "why", net = known.net, claim = "", layer = "", card = "" } = asked;
   if (!views.includes(view)) return wrong(`This file has no view “${view}”.`, nearest(view, views), inView);
   if (net !== known.net) {
     return wrong(`This address is about the network ${net}, but this file holds ${known.net}.`, views, inView);
   }
-  const found = { claim: meant(known.claims, claim), layer: meant(known.exemplars, layer) };
+  const found = {
+    claim: meant(known.claims, claim), layer: meant(known.exemplars, layer), card: meant(known.cards, card),
+  };
   if (view === "why" && claim && found.claim === undefined) {
     const href = (name) => write("why", { net, claim: name });
     return wrong(`No claim “${claim}” was measured in this study.`, nearest(claim, known.claims), href);
@@ -79,6 +83,10 @@ export function resolve(hash, known) {
       : `There is no layer “${layer}” in this network.`;
     return wrong(what, nearest(layer, known.exemplars), href);
   }
-  const { claim: atClaim = "", layer: atLayer = "" } = found;
-  return { ...place, view, claim: view === "why" ? atClaim : "", layer: view === "exemplars" ? atLayer : "" };
+  if (view === "cards" && card && found.card === undefined) {
+    const href = (name) => write("cards", { net, card: name });
+    return wrong(`No card of “${card}” was made in this study.`, nearest(card, known.cards), href);
+  }
+  const only = (of, key) => (view === of ? found[key] ?? "" : "");
+  return { ...place, view, claim: only("why", "claim"), layer: only("exemplars", "layer"), card: only("cards", "card") };
 }

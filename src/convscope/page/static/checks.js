@@ -9,6 +9,7 @@ import { Sign } from "cs/verdict";
 
 const SIGNS = { passes: "supported", care: "care", fails: "not supported", "not run": "not run" };
 const CLASSES = { passes: "supported", care: "undecided", fails: "not-supported", "not run": "open" };
+const WORDS = { passes: "passes", care: "with care", fails: "fails", "not run": "not run" };
 const VERDICTS = {
   trusted: ["passes", "passes its checks"],
   limited: ["care", "to be read with care"],
@@ -26,6 +27,16 @@ export function Trust({ of }) {
 export function TrustSign({ of }) {
   const [outcome, words] = VERDICTS[of];
   return html`<span class=${`trust ${CLASSES[outcome]}`}><${Sign} of=${SIGNS[outcome]} /><span class="sr">${words}</span></span>`;
+}
+
+/** One outcome as a sign and a word. @param {{of: "passes" | "care" | "fails" | "not run"}} props */
+export function Outcome({ of }) {
+  return html`<span class=${`outcome ${CLASSES[of]}`}><${Sign} of=${SIGNS[of]} />${WORDS[of]}</span>`;
+}
+
+/** The same as a sign alone, its word for screen readers. */
+export function OutcomeSign({ of }) {
+  return html`<span class=${`trust ${CLASSES[of]}`}><${Sign} of=${SIGNS[of]} /><span class="sr">${WORDS[of]}</span></span>`;
 }
 
 /** One line a check. */

@@ -4,13 +4,14 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { go, write } from "cs/address";
+import { unitOf } from "cs/cards";
 import { aligned, bare, count, counted, sizes } from "cs/format";
 import { Name, shown } from "cs/names";
 import { Patches, usePicture } from "cs/sprite";
 import { Table } from "cs/table";
 
-/** @param {{source: object, names: string[], chosen: string, net: string, nImages: number}} props */
-export function Exemplars({ source, names, chosen, net, nImages }) {
+/** @param {{source: object, names: string[], chosen: string, net: string, nImages: number, cards: object[]}} props */
+export function Exemplars({ source, names, chosen, net, nImages, cards }) {
   const [layer, setLayer] = useState(null);
   const [fault, setFault] = useState("");
   const name = chosen || names[0];
@@ -30,7 +31,8 @@ export function Exemplars({ source, names, chosen, net, nImages }) {
     <${Chooser} names=${names} name=${name} net=${net} />
     <p class="sr" role="status">${layer ? `Exemplars of ${shown(layer.layer)}` : "Reading the exemplars…"}</p>
     ${fault && html`<p class="notice">${shown(fault)}</p>`}
-    ${layer && html`<${Layer} layer=${layer} nImages=${nImages} />`}`;
+    ${layer && html`<${Layer} layer=${layer} nImages=${nImages} net=${net}
+      cards=${cards.filter((one) => one.layer === layer.layer)} />`}`;
 }
 
 function Chooser({ names, name, net }) {
@@ -48,7 +50,8 @@ function Chooser({ names, name, net }) {
   </div>`;
 }
 
-function Layer({ layer, nImages }) {
+function Layer({ layer, nImages, net, cards }) {
+  const linkOf = (card) => write("cards", { net, card: card.address });
   const picture = usePicture(layer.sprite);
   const seen = layer.field_px && `${sizes(layer.field_px)} pixels of the input`;
   const field = seen ? ` Each patch is what one neuron sees: ${seen}.` : "";
@@ -61,17 +64,21 @@ function Layer({ layer, nImages }) {
       ${counted(layer.n_units, "unit")}${which}. Each with the patches of ${counted(nImages, "image")} it answers to most,
       strongest first, and its highest activation.${field}${classes}
     </p>
+    ${cards.length > 0 && html`<p class="axis-label">Unit cards of this layer:${" "}
+      ${cards.map((card, i) => html`${i ? ", " : ""}<a href=${linkOf(card)}>${unitOf(card)}</a>`)}.
+    </p>`}
     <ul class="units">
       ${layer.units.map((unit) => html`
-        <li><${Unit} unit=${unit} layer=${layer} picture=${picture} nImages=${nImages} /></li>`)}
+        <li><${Unit} unit=${unit} layer=${layer} picture=${picture} nImages=${nImages}
+          card=${cards.filter((card) => card.unit === unit.unit).map(linkOf)[0]} /></li>`)}
     </ul>
     <${Files} layer=${layer} />`;
 }
 
-function Unit({ unit, layer, picture, nImages }) {
+function Unit({ unit, layer, picture, nImages, card }) {
   const silent = unit.dead || !unit.values.length;
   return html`<div class="unit">
-    <p><b>${unit.unit}</b>${silent ? null : html`<span>${aligned(unit.values[0])}</span>`}</p>
+    <p><b>${unit.unit}${card && html`${" "}<a href=${card}>card<span class="sr"> of unit ${unit.unit}</span></a>`}</b>${silent ? null : html`<span>${aligned(unit.values[0])}</span>`}</p>
     ${silent
       ? html`
         <p class="silent" style=${{ aspectRatio: `${layer.columns} / 1` }}>silent on all ${counted(nImages, "image")}</p>`

@@ -15,11 +15,13 @@ export function usePlace(known, resolve) {
   return { place, times: asked.times, again };
 }
 
+const CHOOSERS = ["exemplars", "cards", "card", "explain"]; // parts that show one thing of several
+
 /** Bring a part into view and into focus, unless focus is in it already and it is its chooser that moved. */
 function reveal(root, place) {
   const name = place.fault ? "fault" : place.claim ? `why/${place.claim}` : place.view;
   const part = [...root.querySelectorAll("[data-place]")].find((element) => element.dataset.place === name);
-  const isChooser = name === "exemplars" || name === "explain";
+  const isChooser = CHOOSERS.includes(name);
   if (!part || (isChooser && part.contains(document.activeElement))) return;
   part.scrollIntoView({ block: "start" });
   (part.querySelector("[tabindex='-1']") ?? part).focus({ preventScroll: true });

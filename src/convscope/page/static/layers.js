@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 
 import { write } from "cs/address";
+import { unitOf } from "cs/cards";
 import { bare, count, lengths, short, sizes } from "cs/format";
 import { Name, shown } from "cs/names";
 import { Table } from "cs/table";
@@ -11,12 +12,17 @@ import { Table } from "cs/table";
 const COLUMNS = [
   ["layer", "left"], ["kind", "left"], ["shape", "right"], ["sees, px", "right"], ["stride", "right"],
   ["parameters", "right"], ["multiply-adds", "right"], ["never active", "right"], ["copies", "right"],
-  ["selectivity", "right"], ["reads", "left"],
+  ["selectivity", "right"],
 ];
+const CARDS = ["unit cards", "left"], READS = ["reads", "left"];
 
 const maybe = (x, write) => (x === null || x === undefined ? "–" : write(x));
 
-function cells(layer, net, pictured) {
+/** The cards of a layer's units, each a link. */
+const carded = (layer, cards, net) => cards.filter((card) => card.layer === layer.name).map((card, i) => html`${i ? ", " : ""}
+  <a href=${write("cards", { net, card: card.address })}><span class="sr">card of </span>${unitOf(card)}</a>`);
+
+function cells(layer, net, pictured, cards) {
   const field = layer.receptive_field;
   const name = html`<${Name} of=${layer.name} />`;
   return [
@@ -30,16 +36,18 @@ function cells(layer, net, pictured) {
     maybe(layer.n_dead, count),
     maybe(layer.n_duplicates, count),
     maybe(layer.selectivity, (x) => bare(x, "index")),
+    ...(cards.length ? [carded(layer, cards, net)] : []),
     (layer.reads ?? []).map((read, i) => html`${i ? ", " : ""}<${Name} of=${read} />`),
   ];
 }
 
-export function Layers({ layers, exemplars, net }) {
+export function Layers({ layers, exemplars, cards, net }) {
   const [sought, seek] = useState("");
   const pictured = new Set(exemplars);
   const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
   const holds = ({ name, kind }) => words.every((word) => `${name} ${kind}`.toLowerCase().includes(word));
   const found = layers.filter(holds);
+  const columns = [...COLUMNS, ...(cards.length ? [CARDS] : []), READS];
   const all = `${count(layers.length)} layers`;
   return html`
     <div class="tools">
@@ -54,7 +62,7 @@ export function Layers({ layers, exemplars, net }) {
     </p>
     ${found.length > 0
       ? html`<${Table} label="Layers of the network" tall
-          columns=${COLUMNS.map(([name]) => name)} align=${COLUMNS.map(([, side]) => side)}
-          rows=${found.map((layer) => cells(layer, net, pictured))} />`
+          columns=${columns.map(([name]) => name)} align=${columns.map(([, side]) => side)}
+          rows=${found.map((layer) => cells(layer, net, pictured, cards))} />`
       : html`<p class="notice">No layer has “${shown(sought)}” in its name or kind. Clear the box to see all ${all}.</p>`}`;
 }

@@ -14,9 +14,9 @@ export function shown(name) {
   });
 }
 
-/** A name in a line of text, which may break after a dot, a slash, an underscore. */
+/** A name in a line of text, which may break after a dot, a slash, an underscore; not within a number. */
 export function Name({ of }) {
-  const pieces = shown(of).split(/(?<=[._/:#-])/);
+  const pieces = shown(of).split(/(?<=[._/:#-])(?!\d)/);
   return html`<bdi class="name">${pieces.map((piece, i) => (i ? [html`<wbr />`, piece] : piece))}</bdi>`;
 }
 

@@ -4,7 +4,8 @@ import { html, render } from "htm/preact";
 import { useEffect, useErrorBoundary, useMemo, useState } from "preact/hooks";
 
 import { About } from "cs/about";
-import { resolve } from "cs/address";
+import { resolve, write } from "cs/address";
+import { Cards } from "cs/cards";
 import { Exemplars } from "cs/exemplars";
 import { Fault, Frame, Part, usePlace } from "cs/frame";
 import { Layers } from "cs/layers";
@@ -38,10 +39,13 @@ function Page({ source }) {
 
 function Report({ source, overview, findings, layers }) {
   const net = overview.network.fingerprint.slice(0, 8);
-  const exemplars = overview.exemplar_layers;
+  const { exemplar_layers: exemplars, cards } = overview;
   const known = useMemo(
-    () => ({ net, claims: findings.map((one) => one.claim), layers: layers.map((one) => one.name), exemplars }),
-    [net, findings, layers, exemplars],
+    () => ({
+      net, exemplars, claims: findings.map((one) => one.claim), layers: layers.map((one) => one.name),
+      cards: cards.map((one) => one.address),
+    }),
+    [net, findings, layers, exemplars, cards],
   );
   const asked = usePlace(known, resolve);
   const { place } = asked;
@@ -52,11 +56,18 @@ function Report({ source, overview, findings, layers }) {
       <${Part} place="why" title="What was found"><${Sheet} findings=${findings} net=${net} /><//>
       ${findings.length > 0 && html`
         <${Part} place="claims" title="The claims, one by one"><${Claims} findings=${findings} net=${net} /><//>`}
-      <${Part} place="layers" title="Layers"><${Layers} layers=${layers} exemplars=${exemplars} net=${net} /><//>
+      <${Part} place="layers" title="Layers">
+        <${Layers} layers=${layers} exemplars=${exemplars} cards=${cards} net=${net} />
+      <//>
       <${Part} place="exemplars" title="Exemplars">
         <${Exemplars} source=${source} names=${exemplars} chosen=${place.layer} net=${net}
-          nImages=${overview.images.n} />
+          nImages=${overview.images.n} cards=${cards} />
       <//>
+      ${cards.length > 0 && html`<${Part} place="cards" title="Unit cards">
+        <${Cards} source=${source} cards=${cards} chosen=${place.card} to=${(card) => write("cards", { net, card })}
+          beside=${({ layer }) => exemplars.includes(layer) && html`<p>
+            <a href=${write("exemplars", { net, layer })}>Exemplars of all units of this layer</a></p>`} />
+      <//>`}
       <${Part} place="about" title="About"><${About} overview=${overview} /><//>
     </main>
   <//>`;

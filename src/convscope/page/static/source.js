@@ -9,7 +9,7 @@ export class SourceError extends Error {
 }
 
 /**
- * The data of a study, or of answers. Each function returns a promise, rejected with a SourceError where the host lacks something.
+ * The data of a study, of answers, or of cards. Each function returns a promise, rejected with a SourceError where the host lacks something.
  * @param {{kind: "file", document: Document}} host
  */
 export function source(host) {
@@ -39,5 +39,10 @@ function file(document) {
     if (at < 0) throw new SourceError("not_in_file", `The image “${image}” is not in this file.`);
     return block(`answer/${at}`);
   };
-  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars, answer };
+  const card = async (address) => {
+    const at = (await overview()).cards.findIndex((one) => one.address === address);
+    if (at < 0) throw new SourceError("not_in_file", `The card of “${address}” is not in this file.`);
+    return block(`card/${at}`);
+  };
+  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars, answer, card };
 }

@@ -40,6 +40,7 @@ export function Top({ overview, findings, net }) {
       <a href=${write("why", { net })}>Findings</a>
       <a href=${write("layers", { net })}>Layers</a>
       <a href=${write("exemplars", { net, layer: overview.exemplar_layers[0] ?? "" })}>Exemplars</a>
+      ${overview.cards.length > 0 && html`<a href=${write("cards", { net, card: overview.cards[0].address })}>Unit cards</a>`}
       <a href=${write("about", { net })}>About</a>
     </nav>
   </header>`;

@@ -16,7 +16,7 @@ from test_hostile_names import ODD, harm, hostile
 from watching import NET, Watched, open_all, with_module
 
 from convscope.page import cards_page, render
-from convscope.see import unit_card
+from convscope.see import see
 
 Show = Callable[..., Watched]
 SCHEMES = ("light", "dark")
@@ -124,7 +124,7 @@ def test_a_silent_unit_and_a_layer_have_cards_too(show: Show, several: str) -> N
 
 
 def test_the_card_of_a_real_unit_is_shown(show: Show) -> None:
-    sheet = unit_card(planted_network(), "relu2", 5, planted_images(12), n=3, n_steps=2)
+    sheet = see(planted_network(), "relu2:5", planted_images(12), n=3, n_steps=2)
     watched = show(sheet.html(), width=360)
     page = watched.page
     expect(page.locator(".card h3")).to_have_text(sheet.title)

@@ -15,11 +15,10 @@ from convscope.instruments.appearance.deconvnet_picture import project
 from convscope.instruments.appearance.exemplars import exemplars
 from convscope.instruments.appearance.families import measure_filters
 from convscope.instruments.appearance.filters import connections, filters, weights_of
-from convscope.see import Outcome, Section, Sheet, sheets, unit_card
+from convscope.see import Outcome, Section, Sheet, sheets
 from convscope.see.swept import swept
 from convscope.see.tuned import tuned_order
-from convscope.sweep.engine import gauges_for, keys_of, sweep
-from convscope.sweep.gauges import Exemplars
+from convscope.sweep.engine import keys_of
 
 STEPS = 12
 
@@ -135,14 +134,6 @@ def test_without_images_nothing_is_said_to_pass_that_needs_them(net: cs.Network)
 def test_several_sheets_are_what_one_by_one_gives(net: cs.Network, world: cs.Images, made: dict[str, Sheet]) -> None:
     alone = cs.see(net, "relu3:7", world, n=3, n_steps=STEPS)
     assert alone.as_dict() == made["relu3:7"].as_dict()
-
-
-def test_the_table_of_a_sweep_serves_for_a_card(net: cs.Network, world: cs.Images, made: dict[str, Sheet]) -> None:
-    gauges = gauges_for(net, ["relu3"], lambda n: [Exemplars(n, 3)])
-    sweep(net, world, gauges)
-    card = unit_card(net, "relu3", 7, world, table=gauges["relu3"]["exemplars"].result(), n=3, n_steps=STEPS)
-    for key in ("exemplars", "where", "optimised"):
-        assert section(card, key).as_dict() == section(made["relu3:7"], key).as_dict()
 
 
 def test_a_record_is_fit_for_json_and_for_the_page(made: dict[str, Sheet]) -> None:

@@ -19,7 +19,6 @@ from convscope.see.sheet import Outcome as Outcome
 from convscope.see.sheet import Section as Section
 from convscope.see.sheet import Sheet as Sheet
 from convscope.see.sheet import Tile as Tile
-from convscope.see.unit import unit_card as unit_card
 
 
 class _Callable(ModuleType):

@@ -12,6 +12,11 @@ from convscope.page.cards import cards_page
 from convscope.see.sheet import Section, Sheet, Tile
 
 EXACT_PX = 96  # pictures up to this size are kept exactly: compression would be seen
+NUMBERS = (
+    "map",
+    "maps",
+    "kernel",
+)  # so are those whose colours stand for numbers: compression makes silent units look alive
 
 
 def page(sheets: Sequence[Sheet]) -> str:
@@ -30,13 +35,16 @@ def _section(section: Section) -> dict[str, Any]:
 
 
 def _tile(tile: Tile) -> dict[str, Any]:
-    pictures = [{"role": role, "src": _url(pixels), "size": list(pixels.shape[:2])} for role, pixels in tile.pictures]
+    pictures = [
+        {"role": role, "src": _url(pixels, exact=role in NUMBERS), "size": list(pixels.shape[:2])}
+        for role, pixels in tile.pictures
+    ]
     return {**tile.as_dict(), "pictures": pictures}
 
 
-def _url(pixels: np.ndarray) -> str:
+def _url(pixels: np.ndarray, *, exact: bool) -> str:
     image, stream = Image.fromarray(np.ascontiguousarray(pixels)), io.BytesIO()
-    exact = max(image.size) <= EXACT_PX
+    exact = exact or max(image.size) <= EXACT_PX
     image.save(stream, "PNG", optimize=True) if exact else image.save(stream, "WEBP", quality=88, method=4)
     kind = "png" if exact else "webp"
     return f"data:image/{kind};base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -15,10 +15,9 @@ from convscope.instruments.appearance.own_picture import OwnPicture
 from convscope.network import Network
 from convscope.see import optimised, patches, tiles, weights
 from convscope.see.about import facts_of, network_of, repeat, source_of
-from convscope.see.asked import Asked, asked
+from convscope.see.asked import Asked
 from convscope.see.sheet import Checked, Section, Sheet
 from convscope.see.swept import OfLayer, Swept, swept
-from convscope.sweep.gauges.exemplars import ExemplarTable
 
 N_PATCHES = 6
 N_STEPS, N_STEPS_BELOW = 256, 64
@@ -33,33 +32,6 @@ class Settings:
     n_steps: int = N_STEPS  # of gradient ascent; 0 for no optimised pictures
     seed: int = 0
     outline: str = "deconvnet"
-
-
-def unit_card(
-    network: Network,
-    layer: str,
-    unit: int,
-    images: Images | None = None,
-    *,
-    table: ExemplarTable | None = None,
-    other: Network | None = None,
-    n: int = N_PATCHES,
-    n_steps: int = N_STEPS,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Sheet:
-    """What does this unit look for?  Filter or connections, strongest patches, deconvnet and optimised pictures, and their checks.
-
-    `images` are what patches come from and what optimised pictures are held against; without them there are none of either's
-    checks. `table` is what a sweep of these images found at this layer, if there was one. `other` is another network, which should
-    recognise the picture of a class. Ctrl-C during the ascent ends it with what is there. Raises UnknownNameError and
-    UsageError for a place that is not there, ImagesError where no image can be read.
-    """
-    what = asked(network, f"{layer}:{unit}")
-    found = None
-    if images is not None and table is not None:
-        found = Swept(images, {what.layer: OfLayer(table)}, len(images))
-    return card(network, what, images, Settings(n, n_steps, seed), other, found, progress or _silent)
 
 
 def card(

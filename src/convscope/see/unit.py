@@ -11,11 +11,11 @@ from convscope.images import Images
 from convscope.instruments.appearance.exemplars import Exemplar, UnitExemplars, exemplar, exemplars
 from convscope.instruments.appearance.filters import Weights
 from convscope.instruments.appearance.optimise import Optimise
-from convscope.instruments.appearance.own_picture import OwnPicture
 from convscope.network import Network
 from convscope.see import optimised, patches, tiles, weights
 from convscope.see.about import facts_of, network_of, repeat, source_of
 from convscope.see.asked import Asked
+from convscope.see.said import sentence, title
 from convscope.see.sheet import Checked, Section, Sheet
 from convscope.see.swept import OfLayer, Swept, swept
 
@@ -74,8 +74,8 @@ def card(
         layer=what.layer,
         unit=what.unit,
         address=what.text,
-        title=_title(network, what),
-        sentence=_sentence(images, said, shown, made),
+        title=title(network, what),
+        sentence=sentence(images, said, shown, made),
         facts=facts_of(network, what, own),
         sections=tuple(sorted(sections, key=lambda one: order.index(one.key))),
         checks=tuple(checks),
@@ -234,55 +234,6 @@ def _optimised(
         seed=settings.seed,
         progress=lambda done, total: progress("optimised pictures", done, total),
     )
-
-
-def _title(network: Network, what: Asked) -> str:
-    if what.target is not None and network.classes is not None:
-        return f"{what.text}, class '{network.classes[what.target]}'"
-    return what.text
-
-
-def _sentence(
-    images: Images | None,
-    said: str,
-    shown: UnitExemplars | None,
-    made: optimised.Pictures | None,
-) -> str:
-    """What it answers to, and how sure that is, in a few sentences."""
-    parts = [said]
-    if shown is not None and images is not None:
-        if not shown.patches:
-            parts.append(
-                f"It is above zero in none of {shown.n_images:,} images: it is dead, as far as these can tell."
-            )
-        else:
-            parts.append(patches.classes_said(images, shown))
-            n, of = shown.confirmed
-            parts.append(f"Covering confirms {n} of {of} of its deconvnet pictures." if of else "")
-    if made is not None:
-        parts.append(_driven_said(made))
-    return " ".join(filter(None, parts))
-
-
-def _driven_said(made: optimised.Pictures) -> str:
-    one, own = made.checked[0], made.own
-    if made.up.silent:
-        return "Nothing that was tried turns it on."
-    if one.natural is None:
-        return f"Its optimised picture drives it to {one.value:.3g}."
-    if one.natural > 0 and not one.reached_ceiling:
-        text = f"Its optimised picture drives it to {one.value:.3g}, {one.value / one.natural:.2g} times its best image"
-    else:
-        text = f"Its optimised picture drives it to {one.value:.3g}, its best image to {one.natural:.3g}"
-    return text + _rank_said(own) + "."
-
-
-def _rank_said(own: OwnPicture | None) -> str:
-    if own is None:
-        return ""
-    if own.is_own:
-        return ""
-    return f", but {own.rank:,} of {own.n_units:,} units of its layer answer to it more than this one"
 
 
 def _numbers(shown: UnitExemplars | None, made: optimised.Pictures | None) -> dict[str, object]:

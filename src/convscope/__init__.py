@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     from convscope.images import Preprocess as Preprocess
     from convscope.images import images as images
     from convscope.images.world import World as World
+    from convscope.instruments.appearance import Direction as Direction
+    from convscope.instruments.appearance import Fourier as Fourier
+    from convscope.instruments.appearance import Optimise as Optimise
+    from convscope.instruments.appearance import Phase as Phase
+    from convscope.instruments.appearance import Pixel as Pixel
+    from convscope.instruments.appearance import correspondence as correspondence
+    from convscope.instruments.appearance import driven as driven
+    from convscope.instruments.appearance import exemplars as exemplars
+    from convscope.instruments.appearance import filters as filters
+    from convscope.instruments.appearance import maps_of as maps_of
+    from convscope.instruments.appearance import mosaic as mosaic
+    from convscope.instruments.appearance import project as project
     from convscope.instruments.attribution import LRP as LRP
     from convscope.instruments.attribution import RISE as RISE
     from convscope.instruments.attribution import AblationCAM as AblationCAM
@@ -55,6 +67,7 @@ if TYPE_CHECKING:
     from convscope.network.check import check as check
     from convscope.network.formats import fastest as fastest
     from convscope.registry import register as register
+    from convscope.see import Sheet as Sheet
     from convscope.see import see as see
     from convscope.study import Study as Study
     from convscope.study import why as why
@@ -77,6 +90,15 @@ _HOMES = {
     "World": "convscope.images.world",
     # what a unit looks for
     "see": "convscope.see",
+    "Sheet": "convscope.see",
+    # ... by one instrument alone
+    **dict.fromkeys(
+        (
+            *("filters", "maps_of", "mosaic", "exemplars", "project", "correspondence"),
+            *("Optimise", "Direction", "Fourier", "Phase", "Pixel", "driven"),
+        ),
+        "convscope.instruments.appearance",
+    ),
     # why this prediction
     "explain": "convscope.answer",
     "compare": "convscope.answer",

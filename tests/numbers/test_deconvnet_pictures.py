@@ -1,7 +1,5 @@
 """Is a neuron projected back as Zeiler and Fergus say, into what it sees; and does the check tell what drives it?"""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,11 +9,10 @@ from torch.nn import functional as F
 
 import convscope as cs
 from convscope.errors import NetworkError, UsageError
-from convscope.instruments.appearance.covering import Covered, cover, occlusion_energy, top_pixels
+from convscope.instruments.appearance.covering import cover, occlusion_energy, top_pixels
 from convscope.instruments.appearance.deconvnet_picture import project
 from convscope.instruments.appearance.seen import Seen
-from convscope.sweep.engine import gauges_for, keys_of, sweep
-from convscope.sweep.gauges import Exemplars
+from convscope.network.address import Address
 
 SIZE = (27, 34)
 IMAGES = torch.randn(3, 3, *SIZE, generator=torch.Generator().manual_seed(5))
@@ -84,6 +81,107 @@ def test_both_ways_equal_unpool_and_transpose(way: str, unit: int, at: tuple[int
         assert one.inside_frac == pytest.approx(1, abs=1e-12) or i not in on
         (alone,) = project(net, IMAGES[i : i + 1], pool, [unit], [at], way)
         assert np.allclose(one.signal, alone.signal, atol=1e-6)
+
+
+class Residual(nn.Module):
+    """A padded, strided, dilated stem with its norm, ReLU6, a padded pool; then a block of depthwise form round a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = (
+            nn.Conv2d(3, 6, 5, stride=(2, 1), padding=(3, 2), dilation=(2, 1), bias=False),
+            nn.BatchNorm2d(6),
+        )
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.deep, self.point, self.bn = nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.Conv2d(6, 6, 1), nn.BatchNorm2d(6)
+        self.mean, self.top = nn.AvgPool2d((2, 3), ceil_mode=False), nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(F.relu6(self.norm(self.stem(x))))
+        x = (x + self.bn(self.point(self.deep(x).relu()))).relu()
+        return self.top(self.mean(x)).relu().mean((2, 3))
+
+
+def explicit_residual(module: Residual, x: torch.Tensor, unit: int, at: tuple[int, int], guided: bool) -> torch.Tensor:
+    """The same network written out: unpooling with torch's own max_unpool2d, norms as factors, sums of both branches."""
+
+    def rectify(signal: torch.Tensor, before: torch.Tensor, ceiling: float = torch.inf) -> torch.Tensor:
+        return F.relu(signal) * ((before > 0) & (before < ceiling)) if guided else F.relu(signal)
+
+    def factor(norm: nn.BatchNorm2d) -> torch.Tensor:
+        return (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None]
+
+    def transposed(signal: torch.Tensor, conv: nn.Conv2d, like: torch.Tensor) -> torch.Tensor:
+        ends = zip(
+            like.shape[2:], signal.shape[2:], conv.stride, conv.padding, conv.dilation, conv.kernel_size, strict=True
+        )
+        extra = [n - ((m - 1) * s - 2 * p + d * (k - 1) + 1) for n, m, s, p, d, k in ends]
+        return F.conv_transpose2d(
+            signal, conv.weight, None, conv.stride, conv.padding, extra, conv.groups, conv.dilation
+        )
+
+    with torch.no_grad():
+        a = module.norm(module.stem(x))
+        p, switches = F.max_pool2d(F.relu6(a), 3, 2, padding=1, return_indices=True)
+        d = module.deep(p)
+        joined = p + module.bn(module.point(d.relu()))
+        h = module.mean(joined.relu())
+        t = module.top(h)
+        signal = torch.zeros_like(t)
+        signal[:, unit, at[0], at[1]] = t[:, unit, at[0], at[1]].relu()
+        signal = transposed(signal, module.top, h)
+        high, wide = h.shape[2] * 2, h.shape[3] * 3
+        spread = torch.zeros_like(joined)
+        spread[:, :, :high, :wide] = signal.repeat_interleave(2, 2).repeat_interleave(3, 3) / 6
+        signal = rectify(spread, joined)
+        branch = transposed(signal * factor(module.bn), module.point, d)
+        signal = signal + transposed(rectify(branch, d), module.deep, p)
+        unpooled = torch.zeros_like(a).flatten(2)
+        unpooled = unpooled.scatter_add(2, switches.flatten(2), signal.flatten(2)).reshape(a.shape)
+        return transposed(rectify(unpooled, a, 6.0) * factor(module.norm), module.stem, x)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("way", ["deconvnet", "guided"])
+@pytest.mark.parametrize(("unit", "at"), [(0, (0, 0)), (1, (1, 2)), (3, (0, 1))])
+def test_norms_skips_groups_and_strides_too(way: str, unit: int, at: tuple[int, int], fold: bool) -> None:
+    torch.manual_seed(0)
+    module = randomized(Residual(), SIZE)
+    with torch.no_grad():
+        module.top.bias += 5  # all are on
+    net = network(module, *SIZE, fold=fold)
+    layer = [row.name for row in net.layers if row.op == "relu"][-1]
+    found = project(net, 3 * IMAGES, layer, [unit] * 3, [at] * 3, way)
+    expected = explicit_residual(module, 3 * IMAGES, unit, at, way == "guided")
+    for one, written_out in zip(found, expected, strict=True):
+        assert one.value > 0
+        assert one.signal.any()
+        assert relative_error(torch.from_numpy(one.signal), written_out) < 1e-5
+        assert one.inside_frac == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("way", ["deconvnet", "guided"])
+def test_pools_that_do_not_overlap_equal_torchs_unpooling(way: str) -> None:
+    """F.max_unpool2d is the switches as the paper has them."""
+    module = randomized(
+        Pooled(nn.Conv2d(3, 5, (3, 5), padding=1), nn.ReLU(), nn.MaxPool2d((2, 3)), nn.Conv2d(5, 3, 3), nn.ReLU()), SIZE
+    )
+    net = network(module, *SIZE)
+    found = project(net, IMAGES, "4", [2] * 3, way=way)
+    with torch.no_grad():
+        a = module[0](IMAGES)
+        p, switches = F.max_pool2d(a.relu(), (2, 3), return_indices=True)
+        top = module[3](p).relu()
+        for i, one in enumerate(found):
+            signal = torch.zeros_like(top[i : i + 1])
+            signal[(0, 2, *one.place.position)] = top[(i, 2, *one.place.position)]
+            signal = F.max_unpool2d(
+                F.conv_transpose2d(signal, module[3].weight), switches[i : i + 1], (2, 3), output_size=a.shape[2:]
+            )
+            signal = signal.relu() * (a[i : i + 1] > 0) if way == "guided" else signal.relu()
+            expected = F.conv_transpose2d(signal, module[0].weight, padding=1)
+            assert one.value > 0
+            assert relative_error(torch.from_numpy(one.signal), expected[0]) < 1e-5
 
 
 @pytest.mark.parametrize("unit", range(4))
@@ -169,6 +267,7 @@ class Reads(nn.Module):
 
 
 def planted(mask: np.ndarray) -> tuple[cs.Network, torch.Tensor]:
+    """The unit and a flat image, which nothing but another colour covers."""
     net = network(Reads(mask), *SIZE)
     return net, torch.ones(1, 3, *SIZE)
 
@@ -179,7 +278,7 @@ def test_covering_counts_what_it_should() -> None:
     mask[1:4, 2:6] = 1
     net, ones = planted(mask)
     (found,) = project(net, ones, "relu", [1], [(3, 7)])
-    checked = cover(net, ones, found.place, found.seen, found.energy, n_draws=5)
+    checked = cover(net, ones, found.place, found.seen, found.energy, n_draws=5, fill="zero")
     assert checked.n_px == 12
     assert checked.top == pytest.approx(1)
     assert checked.centre == pytest.approx((mask * found.seen.nearest(12)).sum() / 12)
@@ -191,7 +290,7 @@ def test_covering_counts_what_it_should() -> None:
     assert checked.words.startswith("Confirmed: with the 9.9 % of the pixels")
     wrong = np.zeros(SIZE)
     wrong[found.seen.rows.stop - 2, found.seen.slices[1]] = 1
-    refuted = cover(net, ones, found.place, found.seen, wrong)
+    refuted = cover(net, ones, found.place, found.seen, wrong, fill="zero")
     assert refuted.top == pytest.approx(0)
     assert not refuted.confirmed
     assert refuted.words.startswith("Not confirmed")
@@ -201,7 +300,7 @@ def test_a_disc_in_the_middle_that_does_as_much_is_told() -> None:
     y, x = np.mgrid[:11, :11] - 5.0
     net, ones = planted(np.hypot(y, x) < 2)
     (found,) = project(net, ones, "relu", [0], [(8, 8)])
-    checked = cover(net, ones, found.place, found.seen, found.energy)
+    checked = cover(net, ones, found.place, found.seen, found.energy, fill="zero")
     assert checked.confirmed
     assert checked.centre_passes
     assert "But a disc in the middle" in checked.words
@@ -210,28 +309,9 @@ def test_a_disc_in_the_middle_that_does_as_much_is_told() -> None:
 def test_a_unit_that_needs_everything_alike_is_not_confirmed() -> None:
     net, ones = planted(np.ones((11, 11)))
     (found,) = project(net, ones, "relu", [0], [(0, 0)])
-    checked = cover(net, ones, found.place, found.seen, found.energy)
+    checked = cover(net, ones, found.place, found.seen, found.energy, fill="zero")
     assert checked.top == pytest.approx(checked.random, abs=1e-5)
     assert not checked.confirmed
-
-
-def test_where_random_dots_silence_a_unit_fewer_are_covered() -> None:
-    """A unit that fires only if nearly all pixels are there: a tenth of any of them is too much to tell anything by."""
-    mask = np.full((11, 11), 0.1)
-    mask[2:7, 1:9] = 1
-    net, ones = planted(mask)
-    with torch.no_grad():
-        net.module.conv.bias = nn.Parameter(torch.full((2,), -0.85 * 3 * float(mask.sum())))
-    net = network(net.module, *SIZE)
-    (found,) = project(net, ones, "relu", [0], [(4, 4)])
-    tenth = cover(net, ones, found.place, found.seen, found.energy, fewer=False)
-    assert tenth.n_px == 12
-    assert tenth.random > 0.5
-    assert not tenth.confirmed
-    less = cover(net, ones, found.place, found.seen, found.energy)
-    assert less.n_px == 6
-    assert less.confirmed
-    assert "9.9 %" not in less.words
 
 
 def test_drops_equal_those_of_images_covered_one_by_one() -> None:
@@ -252,12 +332,82 @@ def test_drops_equal_those_of_images_covered_one_by_one() -> None:
     )
 
 
+def test_what_covers_by_default_is_the_image_blurred_until_no_shape_is_left() -> None:
+    """A Gaussian of a twelfth of the shorter side, borders repeated, written out as one sum for each pixel."""
+    net = network(randomized(Fire(), SIZE), *SIZE)
+    (found,) = project(net, IMAGES[:1], "three", [2], [(3, 4)])
+    checked = cover(net, IMAGES[:1], found.place, found.seen, found.energy)
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[found.seen.slices] = torch.from_numpy(top_pixels(found.energy[found.seen.slices], checked.n_px))
+    reach, sd = 9, SIZE[0] / 12
+    weight = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sd**2))
+    kernel = torch.outer(weight, weight) / weight.sum() ** 2
+    padded = F.pad(IMAGES[:1], (reach,) * 4, mode="replicate")
+    covered = IMAGES[:1].clone()
+    for y, x in mask.nonzero().tolist():
+        window = padded[:, :, y : y + 2 * reach + 1, x : x + 2 * reach + 1]
+        covered[:, :, y, x] = (window * kernel).sum((2, 3))
+    y, x = found.place.position
+    value = float(net.run(covered, ["three"])["three"][0, 2, y, x])
+    assert checked.top == pytest.approx(1 - value / found.value, abs=1e-3)
+    assert abs(checked.top) > 0.05
+
+
+class Ceiling(nn.Module):
+    """A sum of pixels that ends in a ReLU6, far below which the sum may lie; then the same with a hardtanh."""
+
+    def __init__(self, form: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.form = nn.Conv2d(3, 2, 11, bias=False), form
+        self.conv.weight.data = torch.full((2, 3, 11, 11), 1.0)
+        self.conv.weight.data[:, :, 3:5, 2:8] = 8.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.form(self.conv(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize("form", [nn.ReLU6(), nn.Hardtanh(0, 6)])
+@pytest.mark.parametrize("way", ["deconvnet", "guided"])
+def test_a_neuron_at_its_ceiling_is_followed_below_it(form: nn.Module, way: str) -> None:
+    net = network(Ceiling(form), *SIZE)
+    ones = torch.ones(1, 3, *SIZE)
+    (found,) = project(net, ones, "form", [1], [(2, 5)], way)
+    assert found.value == 6
+    assert np.array_equal(found.crop, 6 * net.module.conv.weight[1].detach().numpy())
+    checked = cover(net, ones, found.place, found.seen, found.energy, fill="zero")
+    total = 3 * (8 * 12 + 109)
+    assert checked.value == pytest.approx(total)
+    assert checked.top == pytest.approx(3 * 8 * 12 / total)
+    assert checked.confirmed
+    everything = cover(net, ones, found.place, found.seen, found.energy, share=1.0, fill="zero")
+    assert everything.top == pytest.approx(1)  # it does not fall below zero
+    low = ones.clone()
+    low[:, 1] = -9
+    below = Address("form", 1, (2, 5))
+    assert not cover(net, low, below, found.seen, found.energy).ran
+
+
+def test_a_picture_in_which_nothing_arrives_says_so() -> None:
+    """All weights of the unit are below zero: its signal is held back by the first rectifier below."""
+    module = randomized(Pooled(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU()), SIZE)
+    with torch.no_grad():
+        module[2].weight[1].abs_().neg_()
+        module[2].bias[1] = 100
+    net = network(module, *SIZE)
+    (found,) = project(net, IMAGES[:1], "3", [1])
+    assert found.value > 0
+    assert not found.signal.any()
+    assert "Nothing of the neuron arrives" in found.notes[0]
+    checked = cover(net, IMAGES[:1], found.place, found.seen, found.energy)
+    assert checked.words == "Not checked: the picture marks nothing."
+
+
 def test_occlusion_finds_the_pixels_that_are_needed() -> None:
     mask = np.zeros((11, 11))
     mask[2:4, 6:10] = 1
     net, ones = planted(mask)
     (found,) = project(net, ones, "relu", [0], [(5, 6)])
-    energy = occlusion_energy(net, ones, found.place, found.seen)
+    energy = occlusion_energy(net, ones, found.place, found.seen, fill="zero")
     assert energy.shape == SIZE
     assert not energy[: found.seen.rows.start].any()
     crop = energy[found.seen.slices]
@@ -284,31 +434,3 @@ def test_an_operation_without_a_rule_is_refused() -> None:
 
     with pytest.raises(NetworkError, match="sign in 'sign'"):
         project(network(Signs(), *SIZE), IMAGES[:1], "sign", [1])
-
-
-# Real
-
-
-@pytest.mark.data
-@pytest.mark.slow
-def test_squeezenet_pictures_show_what_drives_units(data_dir: Path) -> None:
-    """100 units of 4 layers, spread over their numbers, each in its strongest of 800 photographs."""
-    net = cs.load("torchvision:squeezenet1_1", weights=data_dir / "weights" / "squeezenet1_1_imagenet.safetensors")
-    images = cs.images(data_dir / "images" / "imagenet1k_sample")
-    layers = ("features.3.cat", "features.6.expand3x3_activation", "features.7.cat", "features.12.expand3x3_activation")
-    gauges = gauges_for(net, layers, lambda n_units: [Exemplars(n_units, 1)])
-    sweep(net, images, gauges)
-    index_of = np.argsort(keys_of(images))
-    checked: list[Covered] = []
-    for layer in layers:
-        table = gauges[layer]["exemplars"].result()
-        live = np.flatnonzero(table.values[:, 0] > 0)
-        for unit in live[np.linspace(0, len(live) - 1, 25).round().astype(int)]:
-            inputs = net.preprocess(images[int(index_of[table.keys[unit, 0]])])
-            (found,) = project(net, inputs, layer, [int(unit)], [(int(table.y[unit, 0]), int(table.x[unit, 0]))])
-            assert found.value == pytest.approx(float(table.values[unit, 0]), rel=1e-3)
-            assert found.inside_frac == pytest.approx(1, abs=1e-12)
-            checked.append(cover(net, inputs, found.place, found.seen, found.energy))
-    assert np.mean([one.beyond_shifted for one in checked]) >= 0.8
-    assert np.mean([one.beyond_random for one in checked]) >= 0.7
-    assert np.mean([one.confirmed for one in checked]) >= np.mean([one.centre_passes for one in checked])

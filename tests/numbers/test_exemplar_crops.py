@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import DEAD, planted_images, planted_network
+from PIL import Image
+from planted import DEAD, EDGE_2, RED_2, RING, WHEEL, detectors, planted_images, planted_network
+from scipy.ndimage import binary_dilation
 from small_networks import Pooled, network, randomized
 from torch import nn
 
@@ -20,7 +22,8 @@ from convscope.instruments.appearance.exemplars import (
     swept,
 )
 from convscope.instruments.appearance.families import measure_filters
-from convscope.instruments.appearance.sheets import LINE, exemplar_sheet, outlined
+from convscope.see.tiles import LINE
+from convscope.see.tiles import patch as outlined
 
 SIZE = (23, 31)
 
@@ -95,8 +98,6 @@ def test_a_dead_unit_has_none_and_says_so() -> None:
     assert dead.patches == ()
     assert dead.words == "relu1:1 is above zero in none of 20 images: it has no exemplars."
     assert dead.confirmed == (0, 0)
-    sheet = exemplar_sheet([alive, dead], net.preprocess)
-    assert sheet.size[0] > 300
     table = swept(net, images, "relu1", 3)
     again = exemplars(net, images, "relu1", (0,), 3, table=table)[0]
     assert [p.value for p in again.patches] == [p.value for p in alive.patches]
@@ -123,7 +124,6 @@ def test_grey_and_four_channels(n_channels: int) -> None:
     assert np.array_equal(found.patches[0].pixels, shown[..., :3] if n_channels == 4 else shown.repeat(3, 2))
     assert ("first three" in found.words) == (n_channels == 4)
     assert found.patches[0].projection.signal.shape[0] == n_channels
-    exemplar_sheet([found], net.preprocess)
 
 
 def test_a_class_unit_sees_the_whole_image() -> None:
@@ -138,65 +138,6 @@ def test_a_class_unit_sees_the_whole_image() -> None:
 
 
 # What was planted is found
-
-DARK, LIGHT, RED, EDGE = range(4)  # units of the first layer
-WHEEL, RING, RED_2, EDGE_2 = range(4)  # of the second
-RADIUS = 5.6
-
-
-class Detectors(nn.Sequential):
-    """Dark, light, red and an edge of 45 deg; then a wheel (a dark tyre, a light hub) and a light ring; max-pooled."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.relu1 = nn.Conv2d(3, 4, 7), nn.ReLU()
-        self.conv2, self.relu2, self.pool = nn.Conv2d(4, 4, 17, padding=8), nn.ReLU(), nn.MaxPool2d(2)
-        with torch.no_grad():
-            for conv in (self.conv1, self.conv2):
-                conv.weight.zero_()
-                conv.bias.zero_()
-            first, second = self.conv1, self.conv2
-            first.weight[DARK, :, 3, 3], first.bias[DARK] = -1 / 3, 0.3
-            first.weight[LIGHT, :, 3, 3], first.bias[LIGHT] = 1 / 3, -0.3
-            first.weight[RED, :, 2:5, 2:5] = torch.tensor([1.0, -0.6, -0.6])[:, None, None] / 9
-            first.weight[EDGE] = torch.from_numpy(edge_45()).float()
-            y, x = np.mgrid[:17, :17] - 8.0
-            r = np.hypot(y, x)
-            tyre, hub, around = (
-                (r > 0.5 * RADIUS) & (r < RADIUS),
-                r < 0.45 * RADIUS,
-                (r > RADIUS + 1) & (r < RADIUS + 2.5),
-            )
-            on_ring, off_ring = (r > 4.2) & (r < 5.8), (r < 3.4) | ((r > 6.6) & (r < 8.2))
-            for unit, where, weight in (
-                ((WHEEL, DARK), tyre, 2.0),
-                ((WHEEL, LIGHT), tyre, -2.0),
-                ((WHEEL, LIGHT), hub, 1.0),
-                ((WHEEL, DARK), hub, -2.0),
-                ((WHEEL, DARK), around, -4.0),
-                ((RING, LIGHT), on_ring, 1.0),
-                ((RING, LIGHT), off_ring, -1.0),
-            ):
-                second.weight[unit] += torch.from_numpy(weight * where / where.sum()).float()
-            second.weight[RED_2, RED, 8, 8] = second.weight[EDGE_2, EDGE, 8, 8] = 1
-            second.bias[RING] = -0.05
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return super().forward(inputs).mean((2, 3))
-
-
-def edge_45() -> np.ndarray:
-    """Light on the upper left, dark on the lower right of a line that rises to the right, alike in all channels."""
-    y, x = np.mgrid[:7, :7] - 3.0
-    across, along = -(x + y) / np.sqrt(2), (x - y) / np.sqrt(2)
-    kernel = across * np.exp(-(across**2) / 2 - along**2 / 18)
-    return np.stack([kernel / np.abs(kernel).sum()] * 3)
-
-
-@cache
-def detectors() -> cs.Network:
-    settings = {"resize": None, "crop": (64, 64), "mean": (0.0,) * 3, "std": (1.0,) * 3}
-    return cs.load(Detectors().eval(), size=(64, 64), preprocess=settings)
 
 
 @cache
@@ -288,21 +229,18 @@ def test_a_planted_ring_is_found() -> None:
 
 
 def test_the_outline_goes_round_the_part() -> None:
-    patch = strongest(WHEEL).patches[0]
-    drawn = np.asarray(outlined(patch, 220))
-    line = (drawn == LINE).all(2)
-    assert line.any()
-    high, wide = patch.pixels.shape[:2]
-    scale = 220 / max(high, wide)
-    ys, xs = np.nonzero(line)
-    offset = [(220 - round(side * scale)) // 2 for side in (high, wide)]
-    grown = np.pad(patch.part, 1)
-    grown = sum(
-        np.roll(grown, by, (0, 1))
-        for by in [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1)]
-    )
-    rows, columns = ((at - start) / scale + 1 for at, start in zip((ys, xs), offset, strict=True))
-    assert (grown[rows.astype(int).clip(0, high + 1), columns.astype(int).clip(0, wide + 1)] > 0).all()
+    """The line lies outside the part, within a pixel of it, on every side that is not the patch's border."""
+    found = strongest(WHEEL).patches[0]
+    drawn = outlined(found)
+    ys, xs = np.nonzero((drawn == LINE).all(2))
+    assert len(ys)
+    scale = drawn.shape[0] / found.pixels.shape[0], drawn.shape[1] / found.pixels.shape[1]
+    rows, columns = (ys / scale[0]).astype(int), (xs / scale[1]).astype(int)
+    assert binary_dilation(found.part, np.ones((3, 3)))[rows, columns].all()
+    inside = np.asarray(Image.fromarray(found.part).resize(drawn.shape[1::-1], Image.Resampling.NEAREST))
+    assert not inside[ys, xs].any()
+    around = binary_dilation(inside) & ~inside
+    assert (drawn[around] == LINE).all()
 
 
 @pytest.mark.data
@@ -316,4 +254,3 @@ def test_squeezenet_exemplars_are_outlined_and_checked(data_dir: Path) -> None:
             assert patch.projection.inside_frac == pytest.approx(1, abs=1e-12)
             assert patch.covered is not None
             assert patch.covered.beyond_shifted
-    assert exemplar_sheet(found, net.preprocess).size[1] > 600

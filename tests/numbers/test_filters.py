@@ -11,7 +11,6 @@ from convscope.images import Preprocess
 from convscope.instruments.appearance.colour import channels_of, image_rgb, signed_rgb
 from convscope.instruments.appearance.families import families, family_order, measure_filters
 from convscope.instruments.appearance.filters import connections, filters, first_layers, weights_of
-from convscope.instruments.appearance.sheets import connection_sheet, filter_sheet
 from convscope.instruments.appearance.sources import NOTHING
 
 
@@ -113,7 +112,6 @@ def test_grey_and_four_channel_images(n_channels: int) -> None:
     measured = measure_filters(found.values)
     assert all(np.isnan(one.color_share) for one in measured)
     assert net.preprocess.n_channels == n_channels
-    assert filter_sheet(found, measured, net.preprocess).size[0] > 100
     note = channels_of(net.preprocess).note
     assert ("first three" in note) == (n_channels == 4)
     assert image_rgb(torch.zeros(1, n_channels, 5, 7), net.preprocess).shape == (5, 7, 3)
@@ -197,13 +195,3 @@ def test_colours_blobs_and_dead_filters_are_told_apart() -> None:
     assert next(iter(families(measured))) == "edge 135 deg"
     bgr = measure_filters(values[:, ::-1], rgb=(2, 1, 0))
     assert [one.family for one in bgr] == [one.family for one in measured]
-
-
-def test_the_sheet_of_connections_can_be_drawn() -> None:
-    net = network(randomized(Pooled(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 3))))
-    found = connections(weights_of(net, "2"), 1)
-    picture = np.zeros((20, 30, 3), np.uint8)
-    sheet = connection_sheet("2:1", found, {found[0].source: picture})
-    assert sheet.mode == "RGB"
-    colors = np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)
-    assert len(colors) > 20

@@ -9,7 +9,8 @@ from torch import nn
 from convscope.drawing.palettes import DIVERGING, SEQUENTIAL, colors
 from convscope.errors import UsageError
 from convscope.instruments.appearance.maps import Maps, maps_of
-from convscope.instruments.appearance.mosaic import MARK, MIDDLE, N_LEVELS, ODD, Mosaic, mosaic
+from convscope.instruments.appearance.mosaic import Mosaic, mosaic
+from convscope.instruments.appearance.mosaic_drawing import MARK, MIDDLE, N_LEVELS, ODD
 
 
 def normal(shape: tuple[int, ...]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Do optimised images show what was planted?  Found by measurement; statistics, terms and regularisers against closed forms."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from math import pi
@@ -36,6 +37,8 @@ from convscope.instruments.appearance import (
     prior,
 )
 from convscope.instruments.appearance.drive import likeness
+from convscope.instruments.appearance.own_picture import own_picture
+from convscope.instruments.appearance.regularise import fine
 
 SIDE = 9
 EDGE_DEG = 30.0
@@ -158,7 +161,9 @@ def test_negative_pictures_are_of_the_opposite(planted: cs.Network) -> None:
 def test_a_direction_drives_what_it_weighs(planted: cs.Network) -> None:
     """A direction with a single weight is the unit; an even mixture raises both of its units."""
     unit, same = QUICK(planted, ["conv:2", Direction("conv", [0.0, 0.0, 5.0, 0.0])])
-    assert torch.equal(unit.images, same.images)
+    assert torch.allclose(
+        unit.images, same.images, atol=1e-4
+    )  # sums over a batch are rounded by where a picture stands
     (both,) = QUICK(planted, Direction("conv", [1.0, 0.0, 1.0, 0.0]))
     maps = both.canvas.maps(planted.preprocess.normalize(both.images), "conv")
     assert both.values[0] == pytest.approx(float((maps[0, [0, 2]] / 2**0.5).sum(0).max()), rel=1e-4)
@@ -197,7 +202,7 @@ def test_other_numbers_of_channels(n_channels: int, way: str) -> None:
     (found,) = WAYS[way](net, "1:1")
     assert found.images.shape[1] == n_channels
     assert best_correlation(found.images[0, -1:], parts[0].weight[1, -1].detach()) > 0.6
-    assert bool(found.notes) == (way != "pixel")
+    assert bool(found.notes) == (way != "pixel" and n_channels > 1)
 
 
 class Dense(nn.Sequential):
@@ -322,6 +327,7 @@ def test_a_batch_is_what_one_by_one_gives(planted: cs.Network) -> None:
         {"parameterization": Fourier(sd=0.1)},
         {"parameterization": Fourier(decay_power=1)},
         {"reach_px": 0},
+        {"quiet": 0.0},
     ],
 )
 def test_the_same_seed_gives_the_same_and_every_setting_matters(planted: cs.Network, change: dict) -> None:
@@ -375,6 +381,16 @@ def test_ctrl_c_returns_what_is_there(planted: cs.Network, when: int) -> None:
     )
 
 
+def test_ctrl_c_leaves_out_what_was_not_begun(planted: cs.Network) -> None:
+    def stop(step: int, objectives: object, images: torch.Tensor) -> None:
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    found = QUICK(planted, ["relu:0", "relu:2", "mix:0"], see=stop)
+    assert [one.objective.words for one in found] == ["relu:0", "relu:2"]
+    assert all(one.interrupted for one in found)
+
+
 def test_progress_is_told_over_all_layers(planted: cs.Network) -> None:
     told: list[tuple[int, int]] = []
     replace(QUICK, n_steps=3)(planted, ["conv:0", "mix:0"], progress=lambda *n: told.append(n))
@@ -424,6 +440,30 @@ def test_high_power_is_the_variance_of_a_grating_above_half_nyquist() -> None:
     found, total = high_power((0.5 + torch.stack([low, high, low + high]))[:, None].expand(-1, 3, -1, -1))
     assert found.tolist() == pytest.approx([0, 0.005, 0.005], abs=1e-6)
     assert total.tolist() == pytest.approx([0.005, 0.005, 0.01], abs=1e-6)
+
+
+def test_what_is_fine_is_the_derivative_of_half_its_power() -> None:
+    images = torch.rand(2, 3, 13, 18, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(high_power(images)[0].sum() * 3 * 13 * 18 / 2, images)
+    assert torch.allclose(fine(images.detach()), expected, atol=1e-9)
+
+
+def test_a_quiet_picture_has_less_fine_noise_and_drives_nearly_as_much(random: cs.Network) -> None:
+    asked = [f"4:{unit}" for unit in range(8)]
+    found, loud = (replace(QUICK, quiet=quiet)(random, asked) for quiet in (1.5, 0.0))
+    for one, other in zip(found, loud, strict=True):
+        assert float(high_power(one.images)[0]) < 0.5 * float(high_power(other.images)[0])
+        assert float(one.values) > 0.6 * float(other.values)
+
+
+def test_moves_of_one_pixel_go_along_one_axis() -> None:
+    size = 15, 22
+    generator = torch.Generator().manual_seed(0)
+    theta = Transforms(0.01).drawn(500, size, lambda *shape: torch.rand(2, *shape, generator=generator))
+    moves = (theta[..., 2] * torch.tensor([size[1], size[0]]) / 2).round().int().reshape(-1, 2)
+    found, counts = moves.unique(dim=0, return_counts=True)
+    assert {tuple(move) for move in found.tolist()} == {(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)}
+    assert float(counts.min()) > 130
 
 
 def test_transforms_move_by_whole_pixels_and_turn_about_the_middle() -> None:
@@ -504,6 +544,43 @@ def test_checks_say_what_failed(planted: cs.Network) -> None:
         driven(found, raw=raw)
 
 
+def test_checks_are_told_in_words(planted: cs.Network) -> None:
+    (found,), (raw,) = QUICK(planted, "relu:0"), replace(RAW, n_steps=32)(planted, "relu:0")
+    value = float(found.values)
+    good = driven(found, natural=value / 2.5, raw=raw)[0]
+    assert good.words.startswith(
+        f"Drives the unit to {value:#.3g}, 2.5 times its best natural image, also as bytes and"
+    )
+    assert f"{good.high_frac * 100:.0f} % of its power" in good.words
+    assert f"raw ascent {good.raw_frac * 100:.0f} %" in good.words
+    assert driven(found, natural=2 * value)[0].words.startswith(f"Drives the unit to {value:#.3g}; its best natural")
+    between = (value + min(good.rendered, good.shifted)) / 2
+    assert "but " in driven(found, natural=between)[0].words
+    assert [driven(found, natural=n)[0].outcome for n in (0.2 * value, 2 * value, None)] == [
+        "passes",
+        "fails",
+        "not run",
+    ]
+    assert driven(QUICK(planted, "relu:3")[0])[0].outcome == "fails"
+    (down,) = QUICK(planted, objective(planted, "conv:0", negative=True))
+    check = driven(down, natural=float(down.values) / 2)[0]
+    assert check.words.startswith(
+        f"Drives the unit down to {float(down.values):#.3g}, 2 times its lowest natural image"
+    )
+    assert check.passed
+    assert "more than its lowest" in driven(down, natural=1.0)[0].words
+    (class_,) = QUICK(planted, 2)
+    assert "The class is the network's" in driven(class_)[0].words
+
+
+def test_what_is_shown_is_what_is_seen(random: cs.Network) -> None:
+    (found,) = SHORT(random, "0:1")
+    rows, columns = found.canvas.seen
+    assert rows.start > 0 < columns.start
+    assert found.shown.dtype == np.uint8
+    assert np.array_equal(found.shown, found.pixels[0][rows, columns])
+
+
 def test_shifts_are_measured_on_shifted_bytes(planted: cs.Network) -> None:
     (found,) = QUICK(planted, "relu:2")
     inputs = planted.preprocess.normalize(torch.from_numpy(found.pixels).permute(0, 3, 1, 2) / 255)
@@ -541,6 +618,23 @@ def test_a_saturated_unit_is_not_asked_for_more() -> None:
     assert check.passed
 
 
+def test_a_unit_that_nothing_raises_further_is_not_asked_for_more() -> None:
+    """It is 2 less what a ReLU lets through: at most 2, where that is silent, as it is in some photographs."""
+    parts = Pooled(nn.Conv2d(3, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 1))
+    with torch.no_grad():
+        parts[0].weight.fill_(1)
+        parts[0].bias.fill_(-9.0)
+        parts[2].weight.fill_(-1)
+        parts[2].bias.fill_(2)
+    (found,) = QUICK(network(parts, 12, 15), "2:0")
+    check = driven(found, natural=2.0)[0]
+    assert check.reached_ceiling
+    assert check.passed
+    assert "the most it can answer" in check.words
+    assert not driven(found, natural=2.1)[0].passed
+    assert not driven(found, natural=1.9)[0].reached_ceiling
+
+
 @pytest.mark.parametrize("asked", ["conv", "conv:9", "convx:1", "relu:0@99,0", 7, Direction("conv", [1.0]), "input:0"])
 def test_what_is_not_there_is_refused(planted: cs.Network, asked: object) -> None:
     with pytest.raises(UsageError):
@@ -554,3 +648,32 @@ def test_a_neuron_at_the_border_is_seen_with_its_padding(planted: cs.Network) ->
         maps = planted.run(planted.preprocess.normalize(found.images), ["relu"])["relu"]
     assert float(found.values) == pytest.approx(float(maps[0, 0, 0, 0]), rel=1e-5)
     assert float(found.importance[0, 6:, 6:].max()) == 0
+
+
+def test_a_picture_of_its_own_is_told_from_one_that_drives_the_whole_layer() -> None:
+    """Units that are copies up to scale answer to one picture alike; a unit for another thing does not."""
+    module = Pooled(nn.Conv2d(3, 12, 5), nn.ReLU())
+    torch.manual_seed(3)
+    with torch.no_grad():
+        module[0].weight.normal_()
+        module[0].weight[1:6] = module[0].weight[0] * torch.linspace(2, 3, 5).view(-1, 1, 1, 1)
+        module[0].bias.zero_()
+    net = network(module, 23, 31)
+    images = torch.rand(16, 3, 23, 31)
+    maps_of = nn.Sequential(module[0], nn.ReLU())
+    natural = maps_of(net.preprocess.normalize(images)).detach().amax((0, 2, 3)).numpy()
+    alone, shared = Optimise(n_steps=40, n_restarts=1)(net, ["1:8", "1:3"])
+    one, other = own_picture(alone, natural), own_picture(shared, natural)
+    assert one is not None
+    assert other is not None
+    assert (one.rank, one.n_units) == (0, 12)
+    assert one.is_own
+    assert other.n_beyond >= 6  # it and its copies
+    where = alone.canvas
+    maps = maps_of(net.preprocess.normalize(alone.images.mul(255).round() / 255)).detach()
+    expected = where.asked(maps)[0].amax(1).numpy() / natural
+    assert one.ratio == pytest.approx(expected[8], rel=1e-4)
+    assert one.rank == int((expected > expected[8]).sum())
+    assert one.median == pytest.approx(float(np.median(expected)), rel=1e-4)
+    natural[8] = 0
+    assert own_picture(alone, natural) is None

@@ -81,6 +81,8 @@ def wrapped(text: str, px: int, room: float, most: int = 99) -> list[str]:
 
 def _pieces(word: str, px: int, room: float) -> list[str]:
     """A word that is wider than a line, cut."""
+    if width(word, px) <= room:
+        return [word]
     pieces = [""]
     for letter in word:
         if pieces[-1] and width(pieces[-1] + letter, px) > room:

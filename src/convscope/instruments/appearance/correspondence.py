@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from convscope.errors import UsageError
+from convscope.errors import NetworkError, UsageError
 from convscope.intervals import Interval, bootstrap
 from convscope.network import Network
 
@@ -86,7 +86,8 @@ def correspondence(
     `inputs` are normalised images `batch channel y x`, three or more; `parts` a box for each (top left bottom right), or masks
     `batch y x` of truth values. What is covered becomes `fill` in the network's input (0: the mean colour of the usual recipes).
     The paper compares whole maps, position by position; with `pooled` each map's mean is compared, which does not ask that the
-    part stand at the same place. Raises UsageError for parts that are empty or do not fit, UnknownNameError for a layer.
+    part stand at the same place. Raises UsageError for parts that are empty or do not fit, UnknownNameError for a layer,
+    NetworkError for values that are not finite.
     """
     network.graph_for(inputs)
     masks = _masks(parts, inputs)
@@ -97,6 +98,7 @@ def correspondence(
     signs: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     with torch.no_grad():
         unchanged = _values(network, inputs, names, pooled)
+        _check_finite(unchanged)
         scale = {name: TINY * float(unchanged[name].double().square().mean().sqrt()) for name in names}
         for i, covers in enumerate([masks, *apart, *together]):
             held = torch.from_numpy(covers)[:, None].to(inputs.device)
@@ -162,6 +164,17 @@ def _values(network: Network, inputs: torch.Tensor, layers: Sequence[str], poole
     parts = [network.run(some, layers) for some in inputs.split(AT_ONCE)]
     whole = {name: torch.cat([part[name] for part in parts]) for name in layers}
     return {name: maps.flatten(2).mean(2) if pooled and maps.dim() > 2 else maps for name, maps in whole.items()}
+
+
+def _check_finite(values: dict[str, torch.Tensor]) -> None:
+    for name, maps in values.items():
+        odd = ~torch.isfinite(maps.flatten(1)).all(1)
+        if bool(odd.any()):
+            raise NetworkError(
+                f"The correspondence of a part at '{name}' was asked for.",
+                f"Its values are not all finite for image {int(odd.nonzero()[0])}.",
+                "Leave that image out.",
+            )
 
 
 def _masks(parts: Any, inputs: torch.Tensor) -> np.ndarray:

@@ -4,8 +4,9 @@ Zeiler and Fergus 2013, section 4.2, as a check: covering those pixels must lowe
 random pixels of the same number, and more than the same mask at other places. A disc in the middle of what the neuron sees is the
 strongest trivial rival: whether the picture beats it is said as well. Everything takes place inside what the neuron can see.
 
-Some neurons are silenced by dots at random places alone; then nothing can lower them twice as much. Fewer pixels are covered
-there: half as many, and half again, until other random dots lower the neuron by half at most. Marked pixels have no say in that.
+What covers is the image itself, blurred until no shape is left: a constant colour covers the marked pixels no better, but scattered
+over the image its dots are edges of their own, which silence some neurons wherever they are. A neuron at a ceiling (ReLU6) is
+followed as it is below it: from far above, a fall would not be seen.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from convscope.errors import UsageError
+from convscope.instruments.appearance.ceiling import without_ceiling
 from convscope.instruments.appearance.seen import Region
 from convscope.network import Network
 from convscope.network.address import Address
@@ -22,9 +25,8 @@ from convscope.walks.local import LocalWalk
 
 SHARE = 0.1
 AT_LEAST = 2.0  # times what random pixels do
-MOST_RANDOM = 0.5  # what random pixels may lower the neuron by, or fewer are covered
-N_TRIED = 4  # draws from which that is told
-FILLS = ("zero", "mean")
+FILLS = ("blur", "zero", "mean")
+BLUR_FRAC = 1 / 12  # standard deviation, in parts of the image's shorter side
 OCCLUDED_FRAC = 1 / 6  # window of occlusion, in parts of the field
 
 
@@ -33,7 +35,7 @@ class Covered:
     """What covering pixels did to a neuron: drops, as parts of its response (1: it fell to zero; below 0: it rose)."""
 
     place: Address
-    value: float  # the response with nothing covered
+    value: float  # the response with nothing covered; what goes into its ReLU6, where it ends in one
     n_px: int  # covered each time
     share: float  # of what the neuron sees
     top: float  # the pixels the picture marks most
@@ -100,40 +102,36 @@ def cover(
     energy: np.ndarray,
     *,
     share: float = SHARE,
-    fewer: bool = True,
-    fill: str = "zero",
+    fill: str = "blur",
     n_draws: int = 8,
     seed: int = 0,
     walk: LocalWalk | None = None,
 ) -> Covered:
     """Covers the pixels with most `energy` (`y x` of the image; normalised inputs `1 channel y x`), and as many others.
 
-    `share` is how many, of what the neuron sees; with `fewer`, less where random ones nearly silence it. `fill` is "zero" (the
-    mean colour of the usual recipes) or "mean" (the image's own). `walk` is network.local(inputs, layer), where it is there
-    already. Not run where the neuron is not above zero, or there is no energy. Raises UsageError for another fill.
+    `share` is how many, of what the neuron sees; never pixels without energy. `fill` is what they show instead: the image,
+    blurred; "zero" (the mean colour of the usual recipes); "mean" (the image's own mean colour). `walk` is made by `walk_for`,
+    where it is there already. Not run where the neuron is not above zero, or there is no energy. Raises UsageError for another
+    fill.
     """
     if fill not in FILLS:
         raise UsageError(f"Pixels were to be covered with '{fill}'.", "", f"Use {', '.join(FILLS)}.")
-    walk = walk or network.local(inputs, place.layer)
+    walk = walk or walk_for(network, inputs, place.layer)
     value = float(_of(walk.value, place)[0])
     within = energy[seen.slices]
     n_px = min(max(1, round(share * seen.n_px)), int((within > 0).sum()))
     why_not = "" if value > 0 else "the neuron is not above zero in this image"
+    why_not = why_not if np.isfinite(value) else "the neuron is not finite in this image"
     why_not = why_not or ("" if n_px else "the picture marks nothing")
     if why_not:
         nan = float("nan")
         return Covered(place, value, 0, 0.0, nan, nan, (), nan, (), nan, why_not)
     generator = np.random.default_rng([seed, place.unit or 0])
-    covers = _fill(inputs, fill)
-    while n_px > 1 and fewer:
-        tried = _drops(walk, place, seen, [_random(seen, n_px, generator) for _ in range(N_TRIED)], covers, value)
-        if tried.mean() <= MOST_RANDOM:
-            break
-        n_px //= 2
+    covers, floored = _fill(inputs, fill), walk.graph.output != network.resolve(place.layer)
     masks = [top_pixels(within, n_px), seen.nearest(n_px)]
     randoms = [_random(seen, n_px, generator) for _ in range(n_draws)]
     shifts = [_shifted(masks[0], generator) for _ in range(n_draws)] if max(seen.size) > 1 and n_px < seen.n_px else []
-    drops = _drops(walk, place, seen, [*masks, *randoms, *shifts], covers, value)
+    drops = _drops(walk, place, seen, [*masks, *randoms, *shifts], covers, value, floored)
     random, shifted = drops[2 : 2 + n_draws], drops[2 + n_draws :]
     return Covered(
         place=place,
@@ -149,13 +147,18 @@ def cover(
     )
 
 
+def walk_for(network: Network, inputs: torch.Tensor, layer: str) -> LocalWalk:
+    """The walk round one image that follows the neurons of a layer, without their ceiling if they have one."""
+    return network.local(inputs, without_ceiling(network, layer))
+
+
 def occlusion_energy(
     network: Network,
     inputs: torch.Tensor,
     place: Address,
     seen: Region,
     *,
-    fill: str = "zero",
+    fill: str = "blur",
     walk: LocalWalk | None = None,
 ) -> np.ndarray:
     """How much does the neuron need each pixel?  Mean drop over windows that cover it, what rises it 0: float64 `y x` of the
@@ -163,7 +166,7 @@ def occlusion_energy(
 
     Windows are squares of a sixth of the field's longer side, at steps of half a window, over what the neuron sees.
     """
-    walk = walk or network.local(inputs, place.layer)
+    walk = walk or walk_for(network, inputs, place.layer)
     side = max(1, round(OCCLUDED_FRAC * max(seen.size)))
     starts = [np.arange(0, max(1, extent - side // 2), max(1, side // 2)) for extent in seen.size]
     masks = []
@@ -173,7 +176,10 @@ def occlusion_energy(
             mask[y : y + side, x : x + side] = True
             masks.append(mask)
     value = float(_of(walk.value, place)[0])
-    drops = value * _drops(walk, place, seen, masks, _fill(inputs, fill), value) if value else np.zeros(len(masks))
+    floored = value > 0 and walk.graph.output != network.resolve(place.layer)
+    drops = np.zeros(len(masks))
+    if value:
+        drops = value * _drops(walk, place, seen, masks, _fill(inputs, fill), value, floored)
     held = np.array(masks, np.float64)
     energy = np.zeros(tuple(inputs.shape[2:]))
     energy[seen.slices] = np.tensordot(drops, held, 1) / np.maximum(held.sum(0), 1)
@@ -203,13 +209,29 @@ def _shifted(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _fill(inputs: torch.Tensor, fill: str) -> torch.Tensor:
-    return torch.zeros_like(inputs) if fill == "zero" else inputs.mean((2, 3), keepdim=True).expand_as(inputs)
+    """What covered pixels show, in the shape of the image."""
+    if fill == "zero":
+        return torch.zeros_like(inputs)
+    if fill == "mean":
+        return inputs.mean((2, 3), keepdim=True).expand_as(inputs)
+    sd = BLUR_FRAC * min(inputs.shape[2:])
+    blurred = gaussian_filter(inputs.detach().float().cpu().numpy(), (0, 0, sd, sd), mode="nearest")
+    return torch.from_numpy(blurred).to(inputs)
 
 
 def _drops(
-    walk: LocalWalk, place: Address, seen: Region, masks: Sequence[np.ndarray], fill: torch.Tensor, value: float
+    walk: LocalWalk,
+    place: Address,
+    seen: Region,
+    masks: Sequence[np.ndarray],
+    fill: torch.Tensor,
+    value: float,
+    floored: bool,
 ) -> np.ndarray:
-    """How far the neuron falls with each mask covered, as a part of its response; only what the field reaches is computed."""
+    """How far the neuron falls with each mask covered, as a part of its response; only what the field reaches is computed.
+
+    Followed without its ceiling, it still ends at zero: `floored`.
+    """
     own = walk.image[(..., *seen.slices)].float()
     covers = fill[(..., *seen.slices)].to(own)
     corner = (seen.rows.start, seen.columns.start)
@@ -219,7 +241,8 @@ def _drops(
         patches = torch.where(held, covers, own)
         values = _of(walk(np.array([corner] * len(held)), patches), place)
         found[first : first + len(held)] = values.double().cpu().numpy()
-    return (value - found) / value
+    drops: np.ndarray = (value - found) / value
+    return np.minimum(drops, 1) if floored else drops
 
 
 def _of(maps: torch.Tensor, place: Address) -> torch.Tensor:

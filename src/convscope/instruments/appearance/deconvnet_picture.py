@@ -15,10 +15,12 @@ import numpy as np
 import torch
 
 from convscope.errors import NetworkError, UsageError
-from convscope.graph.graph import INPUT
+from convscope.graph.graph import INPUT, Step
+from convscope.instruments.appearance.ceiling import has_ceiling
 from convscope.instruments.appearance.seen import Region, Seen
 from convscope.network import Network
 from convscope.network.address import Address
+from convscope.walks.backward import Call, Rule, Signal
 from convscope.walks.onward import Onward
 from convscope.walks.rectifiers import DECONVNET, GUIDED
 from convscope.walks.treatment import path, rules_of, substitutions
@@ -134,11 +136,20 @@ def _projected(
                 )
             signal[i][at] = value
             places.append((place, float(value)))
-        passed = tape.back({step: layout.from_map(signal)}, [INPUT], rules)
+
+        def from_the_neuron(one: Step) -> Rule | None:
+            return _passes if one.name == step and has_ceiling(one) else rules(one)
+
+        passed = tape.back({step: layout.from_map(signal)}, [INPUT], from_the_neuron)
         arrived = above.layout.to_map(passed[INPUT]).float().cpu().numpy()
     for (place, response), one in zip(places, arrived, strict=True):
         region = seen.from_neuron(step, place.position)
-        yield Projection(place, response, one, region, way, (*notes, *_notes(response)))
+        yield Projection(place, response, one, region, way, (*notes, *_notes(response, bool(one.any()))))
+
+
+def _passes(call: Call, signal: Signal) -> list[Signal]:
+    """The neuron's own activation: its signal starts below, or guided none would leave a neuron that stands at its ceiling."""
+    return [signal for _ in call.inputs]
 
 
 def _place(network: Network, layer: str, maps: torch.Tensor, unit: int, position: tuple[int, int] | None) -> Address:
@@ -160,9 +171,13 @@ def _place(network: Network, layer: str, maps: torch.Tensor, unit: int, position
     return Address(layer, unit, (int(position[0]), int(position[1])))
 
 
-def _notes(value: float) -> tuple[str, ...]:
+def _notes(value: float, arrives: bool) -> tuple[str, ...]:
     if value == 0:
         return ("The neuron is off in this image: there is nothing to project.",)
     if value < 0:
         return ("The neuron is below zero here: what is bright holds it down.",)
+    if not arrives:
+        return (
+            "Nothing of the neuron arrives at the pixels: on the way down, all of its signal is below zero and held back.",
+        )
     return ()

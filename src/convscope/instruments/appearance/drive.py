@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from convscope.instruments.appearance.canvas import Canvas
 from convscope.instruments.appearance.objective import Objective
+
+BEYOND = 0.1  # the weight of what a unit is driven beyond the end of its activation
 
 
 class Drive:
@@ -19,6 +22,8 @@ class Drive:
         self.n_diverse, self.diversity = n_diverse, diversity
         self.driven = torch.stack([one.driven_weights for one in objectives]).to(device)
         self.shown = torch.stack([one.weights for one in objectives]).to(device)
+        # Beyond what is enough there is little to gain; what counts is that it is reached wherever the picture is moved.
+        self.enough = torch.tensor([np.inf if one.enough is None else one.enough for one in objectives], device=device)
         self.sign = torch.tensor([one.sign for one in objectives], device=device)
 
     def gradient(self, inputs: torch.Tensor, *, middle: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +39,7 @@ class Drive:
         leaf = maps.detach().requires_grad_()
         with torch.enable_grad():
             response = self.sign * self._peak(leaf, self.driven, middle)
-            raised = response.sum()
+            raised = torch.where(response > self.enough, BEYOND * response, response).sum()
             if self.n_diverse > 1:
                 weight = self.diversity * response.detach().abs().view(-1, self.n_diverse).mean(1)
                 raised = raised - (weight * likeness(leaf, self.n_diverse)).sum()
@@ -44,6 +49,11 @@ class Drive:
     def responses(self, images: torch.Tensor) -> torch.Tensor:
         """The response to each picture (float 0-1, `batch channel y x`) at the layer that was asked about, on the CPU."""
         return self._peak(self._maps(images, self.canvas.shown), self.shown).cpu()
+
+    def derivative(self, images: torch.Tensor) -> torch.Tensor:
+        """The derivative of the objectives by pictures (float 0-1), at the driven step; zero where nothing raises them further."""
+        network = self.canvas.network
+        return self.gradient(network.preprocess.normalize(images.to(network.device)))[1].cpu()
 
     def quality(self, images: torch.Tensor) -> torch.Tensor:
         """What tries are compared by, higher is better: the response to the bytes or to the moved bytes, whichever is weaker.

@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from convscope.errors import UsageError
 from convscope.instruments.appearance.drive import Drive, moved
+from convscope.instruments.appearance.driven_words import ALMOST, said
 from convscope.instruments.appearance.optimise import Optimised
+from convscope.instruments.appearance.regularise import HALF_NYQUIST
 from convscope.network import Network
 
-HALF_NYQUIST = 0.25  # cycles per pixel
 MOST_OF_RAW = 0.5  # the part of a picture's power that is above, in parts of raw ascent's
 N_TOP = 5
 TINY = 1e-12
@@ -25,17 +26,20 @@ TINY = 1e-12
 class Driven:
     """What the checks found of one picture. Responses are those of the layer that was asked about."""
 
-    words: str
+    about: str  # "features.3.relu:5", "class 'otter'"
+    kind: str  # "unit", "neuron", "direction" or "class"
+    is_down: bool  # whether it is to be driven down
     value: float  # the response to the picture as it was made
     rendered: float  # to its bytes
     shifted: float  # to its bytes moved by one pixel, the mean of four directions
     weakest: float  # of the four
     natural: float | None  # the strongest response to a natural image
-    reached_ceiling: bool  # both end where the activation ends, so neither can be stronger
+    # both end where the activation ends, or where nothing in the picture can raise the unit: neither can be stronger
+    reached_ceiling: bool
     high_power: float  # variance of the pixels (0-1) above half the Nyquist frequency
     high_frac: float  # the part of all their variance that is
-    high_of_raw: float | None  # that variance, in parts of raw ascent's
-    frac_of_raw: float | None  # that part, in parts of raw ascent's
+    raw_power: float | None  # that variance of raw ascent's picture
+    raw_frac: float | None  # that part, of raw ascent's
     rank: int | None  # of the class on this network; 0 is the first
     other: str  # the other network, "" where none was tried
     other_rank: int | None  # of the class there
@@ -43,8 +47,30 @@ class Driven:
     untried: tuple[str, ...]
 
     @property
+    def high_of_raw(self) -> float | None:
+        """The power above half the Nyquist frequency, in parts of raw ascent's."""
+        return None if self.raw_power is None else self.high_power / max(self.raw_power, TINY)
+
+    @property
+    def frac_of_raw(self) -> float | None:
+        """The part of its power that is above, in parts of raw ascent's."""
+        return None if self.raw_frac is None else self.high_frac / max(self.raw_frac, TINY)
+
+    @property
     def passed(self) -> bool:
         return not self.failed
+
+    @property
+    def outcome(self) -> str:
+        """ "passes", "fails", or "not run" where there is nothing to compare with."""
+        if self.failed:
+            return "fails"
+        return "not run" if self.natural is None and self.rank is None else "passes"
+
+    @property
+    def words(self) -> str:
+        """What was found, for a newcomer: a sentence or two, one more for a class."""
+        return said(self)
 
 
 def driven(
@@ -66,6 +92,7 @@ def driven(
     answers = torch.stack([drive.responses(one) for one in (bytes_, *moved(bytes_))])
     sign = found.objective.sign
     weakest = (sign * answers[1:]).amin(0) * sign
+    flat = drive.derivative(bytes_).flatten(1).abs().amax(1) == 0
     high, total = high_power(found.images)
     of_raw = None if raw is None else tuple(float(power.mean()) for power in high_power(raw.images))
     ranks = _ranks(found, found.canvas.network, bytes_)
@@ -74,6 +101,7 @@ def driven(
         _judged(
             found,
             value=float(found.values[i]),
+            flat=bool(flat[i]),
             rendered=float(answers[0, i]),
             shifted=float(answers[1:, i].mean()),
             weakest=float(weakest[i]),
@@ -106,6 +134,7 @@ def _judged(
     found: Optimised,
     *,
     value: float,
+    flat: bool,
     rendered: float,
     shifted: float,
     weakest: float,
@@ -121,7 +150,10 @@ def _judged(
     failed, untried = [], []
     high_frac = high / max(total, TINY)
     raw_frac = raw[0] / max(raw[1], TINY) if raw else 0.0
-    at_ceiling = ceiling is not None and natural is not None and min(rendered, natural) >= 0.999 * ceiling
+    at_ceiling = natural is not None and (
+        (ceiling is not None and min(rendered, natural) >= ALMOST * ceiling)
+        or (flat and abs(rendered - natural) <= (1 - ALMOST) * abs(natural))
+    )
     if found.silent:
         failed.append("nothing that was tried turns the unit on: it is dead, or needs another start")
     if natural is None:
@@ -130,7 +162,7 @@ def _judged(
         for name, response in (("as bytes", rendered), ("moved by a pixel", shifted)):
             if sign * response <= sign * natural:
                 failed.append(f"{name} it drives the unit to {response:.3g}; a natural image to {natural:.3g}")
-    elif shifted < 0.999 * ceiling:  # type: ignore[operator]
+    elif sign * shifted < sign * rendered - (1 - ALMOST) * abs(rendered):
         failed.append(f"moved by a pixel it drives the unit to {shifted:.3g}; a natural image to {natural:.3g}")
     if raw is None:
         untried.append("high frequencies: raw ascent was not tried")
@@ -147,7 +179,9 @@ def _judged(
     elif other_rank >= N_TOP and sign > 0:
         failed.append(f"{other.name} has the class as number {other_rank + 1}")
     return Driven(
-        words=found.objective.words,
+        about=found.objective.words,
+        kind=found.objective.kind,
+        is_down=found.objective.negative,
         value=value,
         rendered=rendered,
         shifted=shifted,
@@ -156,8 +190,8 @@ def _judged(
         reached_ceiling=at_ceiling,
         high_power=high,
         high_frac=high_frac,
-        high_of_raw=None if raw is None else high / max(raw[0], TINY),
-        frac_of_raw=None if raw is None else high_frac / max(raw_frac, TINY),
+        raw_power=None if raw is None else raw[0],
+        raw_frac=None if raw is None else raw_frac,
         rank=rank,
         other="" if other is None else other.name,
         other_rank=other_rank,

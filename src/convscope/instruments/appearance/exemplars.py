@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Images
 from convscope.instruments.appearance.colour import channels_of, image_rgb
-from convscope.instruments.appearance.covering import Covered, cover, occlusion_energy
+from convscope.instruments.appearance.covering import Covered, cover, occlusion_energy, walk_for
 from convscope.instruments.appearance.deconvnet_picture import Projection, project
 from convscope.network import Network
 from convscope.network.address import Address
@@ -26,7 +26,11 @@ from convscope.sweep.gauges.exemplars import ExemplarTable
 
 OUTLINES = ("deconvnet", "guided", "occlusion")
 HALF = 0.5  # of the energy lies in the part that is outlined
-SMOOTH_FRAC = 0.02  # standard deviation of the smoothing, in parts of the field's longer side
+SMOOTH_FRAC = 0.02  # standard deviation of the smoothing, in parts of the field's longer side,
+SMOOTH_PX, SMALL_FRAC = (
+    1.0,
+    1 / 16,
+)  # but a pixel, where that is no more than this part: pictures of small fields are grainy
 Progress = Callable[[int, int], None]
 
 
@@ -73,9 +77,12 @@ class UnitExemplars:
         name = f"{self.layer}:{self.unit}"
         if not self.patches:
             return f"{name} is above zero in none of {self.n_images:,} images: it has no exemplars. {' '.join(self.notes)}".strip()
-        some = f"{len(self.patches)} strongest patches of {self.n_images:,} images"
         n, of = self.confirmed
-        says = f"{name}: the {some}, responses {self.patches[0].value:.3g} to {self.patches[-1].value:.3g}."
+        first, last = self.patches[0].value, self.patches[-1].value
+        some, responses = f"{len(self.patches)} strongest patches", f"responses {first:.3g} to {last:.3g}"
+        if len(self.patches) == 1:
+            some, responses = "strongest patch", f"response {first:.3g}"
+        says = f"{name}: the {some} of {self.n_images:,} images, {responses}."
         if of:
             says += f" In {n} of {of} covering confirms that what is marked drives the unit."
         return " ".join([says, *self.notes])
@@ -124,7 +131,9 @@ def exemplars(
             try:
                 patches.append(reader(int(index_of[found.keys[unit, rank]]), int(unit), position))
             except ImagesError as error:
-                notes[f"An image could not be read again: {error.found}"] = None
+                notes[f"{images.ids[int(index_of[found.keys[unit, rank]])]} could not be read again: {error.found}"] = (
+                    None
+                )
         notes |= dict.fromkeys(note for one in patches for note in (one.projection.seen.note, *one.projection.notes))
         done.append(UnitExemplars(layer, int(unit), tuple(patches), len(images), tuple(filter(None, notes))))
         if progress:
@@ -144,7 +153,9 @@ def swept(network: Network, images: Images, layer: str, n: int = 9, progress: Pr
 
 def driving_part(energy: np.ndarray) -> np.ndarray:
     """The fewest pixels that hold half of the energy (`y x` of a patch), smoothed a little; none where there is no energy."""
-    smooth = gaussian_filter(np.asarray(energy, np.float64), SMOOTH_FRAC * max(energy.shape), mode="nearest")
+    side = max(energy.shape)
+    deviation = max(SMOOTH_FRAC * side, min(SMOOTH_PX, SMALL_FRAC * side))
+    smooth = gaussian_filter(np.asarray(energy, np.float64), deviation, mode="nearest")
     order = np.argsort(-smooth.ravel(), kind="stable")
     reached = np.cumsum(smooth.ravel()[order])
     part = np.zeros(energy.size, bool)
@@ -197,7 +208,7 @@ def exemplar(
     """The patch that one neuron sees of one image (normalised, `1 channel y x`); without a position, the neuron at the peak."""
     way = "guided" if outline == "guided" else "deconvnet"
     (found,) = project(network, inputs, layer, [unit], [position], way)
-    walk = network.local(inputs, layer) if check or outline == "occlusion" else None
+    walk = walk_for(network, inputs, layer) if check or outline == "occlusion" else None
     energy = found.energy
     if outline == "occlusion":
         energy = occlusion_energy(network, inputs, found.place, found.seen, walk=walk)

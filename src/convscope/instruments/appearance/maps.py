@@ -89,8 +89,8 @@ class Maps:
             )
         return given
 
-    def strongest(self, n: int, usual: np.ndarray | None = None) -> tuple[int, ...]:
-        """The units with the highest peaks, those that are not above zero left out.
+    def strongest(self, n: int, usual: np.ndarray | None = None, of: np.ndarray | None = None) -> tuple[int, ...]:
+        """The units (of some, or all) with the highest peaks, those that are not above zero left out.
 
         Units differ in how loud they are: `usual` (a number above zero for each, for instance its peak over many images) is what
         a peak is divided by.
@@ -98,6 +98,8 @@ class Maps:
         peaks = np.nan_to_num(self.highest.astype(np.float64), nan=-np.inf, posinf=-np.inf)
         if usual is not None:
             peaks = np.where(usual > 0, peaks / np.where(usual > 0, usual, 1), -np.inf)
+        if of is not None:
+            peaks = np.where(np.isin(np.arange(self.n_units), of), peaks, -np.inf)
         order = np.argsort(-peaks, kind="stable")[:n]
         return tuple(int(unit) for unit in order if peaks[unit] > 0)
 

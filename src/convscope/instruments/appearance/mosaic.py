@@ -1,30 +1,25 @@
 """What does a layer make of an image, at a glance?  One picture: a tile for each unit, the strongest marked, a legend with
 numbers.
 
-The picture has a palette: the values become its levels in one pass, tiles are laid out by reshaping, frames and letters are drawn
-in colours kept free for them. Signed maps diverge from a neutral zero; others run from zero up.
+Rows are headed by the number of their first unit; where units come in groups (families of filters, for instance), each group begins
+a row and its name heads it. Signed maps diverge from a neutral zero; others run from zero up. The values become levels of a palette
+in one pass; mosaic_drawing.py draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from convscope.drawing.lettering import font, plain
-from convscope.drawing.palettes import DIVERGING, SEQUENTIAL, colors
 from convscope.errors import UsageError
 from convscope.instruments.appearance.maps import Maps
+from convscope.instruments.appearance.mosaic_drawing import MIDDLE, N_LEVELS, ODD, Texts, drawn, head_px
 
-N_LEVELS = 247  # an odd number: zero is the middle of a signed scale
-MIDDLE = N_LEVELS // 2
-PAPER, GAP, MARK, SOFT, ODD = range(N_LEVELS, N_LEVELS + 5)  # ODD: values that are not finite
-_MARKS = {True: (20, 20, 20), False: (255, 96, 48)}  # on a diverging palette, on a sequential one
 SIDE_PX = 1000  # about the width of a mosaic: few units are drawn larger, large maps of many units smaller
+LEAST_TILE_PX, WIDE_PX = 20, 1500  # so wide where tiles would be smaller than that
 MOST_PX = 2000
-LETTER_PX, ROOM_PX, LEAST_PX = 12, 34, 360  # of the legend
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +28,9 @@ class Mosaic:
 
     maps: Maps
     image: Image.Image  # with a palette
-    units: np.ndarray  # in the order of the tiles, row by row
-    columns: int
+    cells: np.ndarray  # `row column`: the unit whose tile is there, -1 for none
+    groups: tuple[tuple[int, str], ...]  # the row that each group begins at, and its name; empty where there are none
+    left: int  # px before the tiles, for what heads the rows
     tile: tuple[int, int]  # (y, x) in px
     pitch: tuple[int, int]  # from tile to tile
     zoom: int  # px for a neuron
@@ -43,25 +39,36 @@ class Mosaic:
     tops: np.ndarray  # where the colours of each unit end, in the order of the layer's units
     signed: bool
 
+    @property
+    def columns(self) -> int:
+        return int(self.cells.shape[1])
+
     @cached_property
-    def at(self) -> dict[int, int]:
-        """Which tile shows a unit."""
-        return {int(unit): i for i, unit in enumerate(self.units)}
+    def units(self) -> np.ndarray:
+        """The units that are shown, in the order of the tiles, row by row."""
+        return self.cells[self.cells >= 0]
+
+    @cached_property
+    def at(self) -> dict[int, tuple[int, int]]:
+        """The row and column of each unit's tile."""
+        rows, columns = np.nonzero(self.cells >= 0)
+        return dict(zip(self.units.tolist(), zip(rows.tolist(), columns.tolist(), strict=True), strict=True))
 
     def box(self, unit: int) -> tuple[int, int, int, int]:
         """(top, left, bottom, right) of a unit's tile in the picture. Raises KeyError for a unit that is not shown."""
-        row, column = divmod(self.at[unit], self.columns)
-        top, left = (i * pitch + 1 for i, pitch in zip((row, column), self.pitch, strict=True))
+        row, column = self.at[unit]
+        top, left = row * self.pitch[0] + 1, self.left + column * self.pitch[1] + 1
         return top, left, top + self.tile[0], left + self.tile[1]
 
     def unit_at(self, y: int, x: int) -> int | None:
         """The unit whose tile holds this pixel of the picture; None between tiles and beyond."""
-        row, column = (y - 1) // self.pitch[0], (x - 1) // self.pitch[1]
-        inside = 0 <= (y - 1) % self.pitch[0] < self.tile[0] and 0 <= (x - 1) % self.pitch[1] < self.tile[1]
-        i = row * self.columns + column
-        return (
-            int(self.units[i]) if inside and row >= 0 and 0 <= column < self.columns and i < len(self.units) else None
-        )
+        row, in_y = divmod(y - 1, self.pitch[0])
+        column, in_x = divmod(x - 1 - self.left, self.pitch[1])
+        inside = in_y < self.tile[0] and in_x < self.tile[1]
+        if not inside or not (0 <= row < self.cells.shape[0] and 0 <= column < self.columns):
+            return None
+        unit = int(self.cells[row, column])
+        return unit if unit >= 0 else None
 
     @property
     def legend(self) -> tuple[str, ...]:
@@ -78,6 +85,17 @@ class Mosaic:
         if not self.signed:
             return "0", top
         return f"{'≤ ' if beyond else ''}−{high:.3g}" if low == high else f"−{own}", "0", top
+
+    @property
+    def heads(self) -> tuple[tuple[int, str], ...]:
+        """What heads the rows: the names of groups, or the number of each row's first unit."""
+        return self.groups or tuple((row, str(int(unit))) for row, unit in enumerate(self.cells[:, 0]))
+
+    @property
+    def framed(self) -> str:
+        """Which units are framed, and their peaks; empty where none is."""
+        shown = [unit for unit in self.marked if unit in self.at]
+        return f"framed: {', '.join(f'{unit} ({self.maps.highest[unit]:.3g})' for unit in shown)}" if shown else ""
 
     @property
     def words(self) -> str:
@@ -100,7 +118,7 @@ class Mosaic:
 
 def mosaic(
     maps: Maps,
-    order: "str | Sequence[int] | np.ndarray" = "number",
+    order: "str | Sequence[int] | np.ndarray | Mapping[str, Sequence[int]]" = "number",
     scale: "str | float" = "layer",
     marked: "int | Sequence[int]" = 0,
     columns: int | None = None,
@@ -109,17 +127,19 @@ def mosaic(
 ) -> Mosaic:
     """The maps in one picture.
 
-    `order` is "number", "response", or the units themselves (see Maps.order); `scale` is "layer", "unit" or the value where all
-    colours end; `marked` frames the n strongest units, or those given. Raises UsageError for what is not possible.
+    `order` is "number", "response", the units themselves (see Maps.order), or groups of them by name (families.families(...), or
+    any other grouping by what units are tuned to). `scale` is "layer", "unit" or the value where all colours end; `marked` frames
+    the n strongest that are shown, or those given. Without `legend`, tiles alone are drawn. Raises UsageError.
     """
-    units = maps.order(order)
+    given = order if isinstance(order, Mapping) else {}
+    groups = {name: maps.order(units) for name, units in given.items() if len(units)}
+    units = maps.order([unit for some in groups.values() for unit in some] if isinstance(order, Mapping) else order)
     if not units.size:
         raise UsageError(f"A mosaic of '{maps.layer}' was asked for.", "No unit is to be shown.", "Give some units.")
-    frames = maps.strongest(marked) if isinstance(marked, int) else tuple(int(unit) for unit in marked)
     tops, signed = maps.tops(scale), maps.signed
     columns = columns or max(1, round((len(units) * maps.size[0] / maps.size[1]) ** 0.5))
-    columns = min(columns, len(units))
-    zoom, pooled = _sizes(maps.size, columns)
+    cells, starts = _cells(list(groups.values()) or [units], min(columns, len(units)))
+    zoom, pooled = _sizes(maps.size, cells.shape[1])
     levels = _levels(_pooled(maps.values, pooled, signed), tops, signed)
     in_order = np.array_equal(units, np.arange(len(levels)))
     tiles = levels if in_order else levels[units]
@@ -127,25 +147,44 @@ def mosaic(
         tiles = tiles.repeat(zoom, 1).repeat(zoom, 2)
     tile = (int(tiles.shape[1]), int(tiles.shape[2]))
     found = Mosaic(
-        maps,
-        Image.new("P", (1, 1)),
-        units,
-        columns,
-        tile,
-        (tile[0] + 2, tile[1] + 2),
-        zoom,
-        pooled,
-        frames,
-        tops,
-        signed,
+        maps=maps,
+        image=Image.new("P", (1, 1)),
+        cells=cells,
+        groups=tuple(zip(starts, groups, strict=True)) if groups else (),
+        left=0,
+        tile=tile,
+        pitch=(tile[0] + 2, tile[1] + 2),
+        zoom=zoom,
+        pooled=pooled,
+        marked=maps.strongest(marked, of=units) if isinstance(marked, int) else tuple(int(unit) for unit in marked),
+        tops=tops,
+        signed=signed,
     )
-    return replace(found, image=_drawn(tiles, found, ROOM_PX if legend else 0))
+    if not legend:
+        return replace(found, image=drawn(tiles, cells, [], signed, None))
+    found = replace(found, left=head_px([text for _, text in found.heads]))
+    texts = Texts(found.left, found.heads, found.legend, found.framed)
+    frames = [found.box(unit) for unit in found.marked if unit in found.at]
+    return replace(found, image=drawn(tiles, cells, frames, signed, texts))
+
+
+def _cells(groups: Sequence[np.ndarray], columns: int) -> tuple[np.ndarray, list[int]]:
+    """Where each unit goes, `row column` (-1: nothing), and the row each group begins at."""
+    columns = min(columns, max(map(len, groups)))
+    heights = [-(-len(group) // columns) for group in groups]
+    cells = np.full((sum(heights), columns), -1, np.int64)
+    starts = [sum(heights[:i]) for i in range(len(heights))]
+    for start, group in zip(starts, groups, strict=True):
+        cells[start:].flat[: len(group)] = group
+    return cells, starts
 
 
 def _sizes(size: tuple[int, int], columns: int) -> tuple[int, int]:
     """How large a neuron is drawn, or how many are drawn as one."""
-    zoom = max(1, min(48, (SIDE_PX // columns - 2) // size[1]))
-    return zoom, max(1, -(-columns * size[1] // MOST_PX))
+    zoom = min(48, (SIDE_PX // columns - 2) // size[1])
+    if zoom * max(size) < LEAST_TILE_PX:
+        zoom = (WIDE_PX // columns - 2) // size[1]
+    return max(1, zoom), max(1, -(-columns * size[1] // MOST_PX))
 
 
 def _pooled(values: np.ndarray, n: int, signed: bool) -> np.ndarray:
@@ -176,52 +215,3 @@ def _levels(values: np.ndarray, tops: np.ndarray, signed: bool) -> np.ndarray:
     odd = ~np.isfinite(values)
     share[odd] = ODD
     return share.astype(np.uint8)
-
-
-def _drawn(tiles: np.ndarray, found: Mosaic, below: int) -> Image.Image:
-    """Tiles in rows, a gap of 1 px around each; frames and, if there is room below, the legend."""
-    (high, wide), columns = found.pitch, found.columns
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * high + below, max(columns * wide, LEAST_PX if below else 0)), PAPER, np.uint8)
-    cells = sheet[: rows * high, : columns * wide].reshape(rows, high, columns, wide)
-    for row in range(rows):
-        some = tiles[row * columns : (row + 1) * columns]
-        cells[row, :, : len(some)] = GAP
-        cells[row, 1:-1, : len(some), 1:-1] = some.transpose(1, 0, 2)
-    long = min(N_LEVELS, sheet.shape[1] - 2)
-    if below:
-        sheet[rows * high + 6 : rows * high + 14, 1 : long + 1] = np.linspace(0, N_LEVELS - 1, long).round()
-    image = Image.fromarray(sheet)
-    image.putpalette(_palette(found.signed))
-    pen: Any = ImageDraw.Draw(image)
-    pen.fontmode = "1"  # a palette has no shades between two colours
-    for unit in set(found.marked) & found.at.keys():
-        _frame(pen, found.box(unit), min(found.tile))
-    if below:
-        _ends(pen, found.legend, long, rows * high + 16, image.width)
-    return image
-
-
-@cache
-def _palette(signed: bool) -> bytes:
-    table = np.rint(colors(DIVERGING if signed else SEQUENTIAL, N_LEVELS)).astype(np.uint8)
-    others = (255, 255, 255), (214, 214, 209), _MARKS[signed], (86, 94, 104), (238, 51, 200)
-    return table.tobytes() + bytes(part for color in others for part in color)
-
-
-def _frame(pen: Any, box: tuple[int, int, int, int], side: int) -> None:
-    """Two rings, one dark or bright and one of paper, so that it is seen on every colour."""
-    top, left, bottom, right = box
-    thick = 2 if side >= 32 else 1
-    for i in range(thick + (side >= 12)):
-        pen.rectangle([left - 1 + i, top - 1 + i, right - i, bottom - i], outline=MARK if i < thick else PAPER)
-
-
-def _ends(pen: Any, legend: Sequence[str], long: int, y: int, room: int) -> None:
-    """What stands under the colours, from left to right; never one over the other."""
-    letter, end = font(LETTER_PX), 1.0
-    for text, at in zip(map(plain, legend), (0.0, 0.5, 1.0) if len(legend) == 3 else (0.0, 1.0), strict=True):
-        wide = letter.getlength(text)
-        x = max(end, min(1 + at * (long - wide), room - wide - 1))
-        pen.text((x, y), text, font=letter, fill=SOFT)
-        end = x + wide + 10

@@ -19,6 +19,7 @@ _RISING = frozenset(
     {"relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "selu", "sigmoid", "tanh", "hardsigmoid"}
 )
 _CEILINGS = {"relu6": 6.0, "sigmoid": 1.0, "tanh": 1.0, "hardsigmoid": 1.0}
+_FLAT_FROM = {"relu6": 6.0, "hardsigmoid": 3.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +49,20 @@ class Objective:
     negative: bool = False  # the picture that drives it down
     target: int | None = None  # the class, where it is one
     ceiling: float | None = None  # no value is above this
+    enough: float | None = None  # of the driven step: the activation above it does not rise further
 
     @property
     def sign(self) -> float:
         return -1.0 if self.negative else 1.0
+
+    @property
+    def kind(self) -> str:
+        """ "class", "direction", "neuron" or "unit"."""
+        if self.target is not None:
+            return "class"
+        if int((self.weights != 0).sum()) != 1:
+            return "direction"
+        return "unit" if self.position is None else "neuron"
 
 
 def objective(network: Network, asked: Asked, *, negative: bool = False) -> Objective:
@@ -90,8 +101,20 @@ def _made(
 ) -> Objective:
     driven, driven_weights = _below(network, step, weights)
     words = f"{words}, driven down" if negative else words
-    ceiling = _CEILINGS.get(step.op) if int((weights != 0).sum()) == 1 else None
-    return Objective(words, step.name, weights, driven.name, driven_weights, position, negative, target, ceiling)
+    op = step.op if int((weights != 0).sum()) == 1 else ""
+    enough = _FLAT_FROM.get(op) if driven is not step and not negative else None
+    return Objective(
+        words,
+        step.name,
+        weights,
+        driven.name,
+        driven_weights,
+        position,
+        negative,
+        target,
+        ceiling=_CEILINGS.get(op),
+        enough=enough,
+    )
 
 
 def _below(network: Network, step: Step, weights: torch.Tensor) -> tuple[Step, torch.Tensor]:

@@ -24,6 +24,7 @@ from convscope.instruments.appearance.regularise import (
     Decay,
     Regulariser,
     Transforms,
+    fine,
 )
 from convscope.instruments.appearance.update import updates
 from convscope.network import Network
@@ -31,8 +32,8 @@ from convscope.network import Network
 Progress = Callable[[int, int], None]  # steps done, steps in all
 See = Callable[[int, Sequence[Objective], torch.Tensor], None]  # step, objectives, pictures so far
 SETS = 10_000  # seeds between those of two restarts
-SMALL_PX, SMALL_RESTARTS = 24, 8  # pictures up to this size are tried so often
-MIDDLE_FIRST = 0.5  # so long only the neuron in the middle is driven, or a picture would begin beside it
+SMALL_PX, SMALL_RESTARTS = 24, 16  # pictures up to this size are tried so often
+MIDDLE_FIRST = 0.5  # so long only the neuron in the middle is driven, or a larger picture would begin beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,12 @@ class Optimised:
         return self.images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
     @property
+    def shown(self) -> np.ndarray:
+        """What to show of the first picture: uint8 `y x channel`, without pixels that no neuron sees which is asked."""
+        found: np.ndarray = self.pixels[0][self.canvas.seen]
+        return found
+
+    @property
     def interrupted(self) -> bool:
         return self.n_steps < self.method.n_steps
 
@@ -75,8 +82,10 @@ class Optimise:
     `parameterization`: Pixel, Fourier or Phase. `transforms`: None for none. `regularisers` (Pixel only): what is done to the
     pixels after each step. `n_diverse` pictures of each objective that differ from one another: the mean cosine between their
     Gram matrices at the driven layer is subtracted, times `diversity` times the response (Olah et al. 2017, "Diversity").
-    `n_restarts`: the best of so many tries is kept; None stands for eight where a picture is small, where starts matter and
-    cost little, and for one elsewhere. `keep`: after which steps a snapshot is kept. `reach_px`: see canvas.py.
+    `n_restarts`: the best of so many tries is kept; None stands for sixteen where a picture is small, where starts matter and
+    cost little, and for one elsewhere. `keep`: after which steps a snapshot is kept. `reach_px`: see canvas.py. `quiet`: the power
+    above half the Nyquist frequency is subtracted, so weighted that its derivative is at most so many times as large as that of
+    the response where the contrast there is full; 0 for not at all.
     """
 
     parameterization: Parameterization = field(default_factory=Fourier)
@@ -89,6 +98,7 @@ class Optimise:
     seed: int = 0
     keep: tuple[int, ...] = ()
     reach_px: int = REACH_PX
+    quiet: float = 1.5
 
     def __post_init__(self) -> None:
         if self.regularisers and not isinstance(self.parameterization, Pixel):
@@ -156,6 +166,7 @@ class _Run:
         self.n_restarts = method.restarts(where.size)
         self.n_each = self.n_restarts * method.n_diverse
         self.n_steps = 0
+        self.n_middle = 0 if max(where.size) <= SMALL_PX else MIDDLE_FIRST * method.n_steps
         device = where.network.device
         siblings = [r * SETS + d for r in range(self.n_restarts) for d in range(method.n_diverse)]
         self.streams = [
@@ -230,11 +241,13 @@ class _Run:
             seen = self.method.transforms(images, self.theta[:, step])
         inputs = self.canvas.network.preprocess.normalize(seen)
         with torch.no_grad():
-            values, signal = self.drive.gradient(inputs, middle=step < MIDDLE_FIRST * self.method.n_steps)
+            values, signal = self.drive.gradient(inputs, middle=step < self.n_middle)
         self.curve.append(values)
-        at_pixels, found = torch.autograd.grad(inputs, (images, self.parameters), signal)
+        (at_pixels,) = torch.autograd.grad(inputs, images, signal, retain_graph=True)
         self.importance += at_pixels.abs().mean(1)
-        return found
+        if self.method.quiet:
+            at_pixels = at_pixels - self.method.quiet * _size_of(at_pixels) * fine(images.detach())
+        return torch.autograd.grad(images, self.parameters, at_pixels)[0]
 
     def _normal(self, *shape: int) -> torch.Tensor:
         return torch.stack([torch.randn(shape, generator=stream) for stream in self.streams])
@@ -252,9 +265,15 @@ class _Run:
         if self.canvas.is_whole and one.position is None and one.target is None:
             notes.append("The canvas is the whole image.")
         in_pixels = isinstance(self.method.parameterization, Pixel)
-        if self.canvas.shape[0] != 3 and self.natural.crops is None and not in_pixels:
+        if self.canvas.shape[0] not in (1, 3) and self.natural.crops is None and not in_pixels:
             notes.append(f"The {self.canvas.shape[0]} input channels are taken as independent.")
         return tuple(notes)
+
+
+def _size_of(gradient: torch.Tensor) -> torch.Tensor:
+    """How large a gradient is where it is not zero, `batch 1 1 1`: the mean of its size, weighted by its size."""
+    size = gradient.abs()
+    return size.pow(2).sum((1, 2, 3), keepdim=True) / size.sum((1, 2, 3), keepdim=True).clamp_min(1e-30)
 
 
 def _to_1(importance: torch.Tensor) -> torch.Tensor:
@@ -262,7 +281,7 @@ def _to_1(importance: torch.Tensor) -> torch.Tensor:
 
 
 RAW = Optimise(
-    parameterization=Pixel(), transforms=None, n_restarts=1
+    parameterization=Pixel(), transforms=None, n_restarts=1, quiet=0.0
 )  # gradient ascent and nothing else: the control of all of it
 
 # The four combinations of decay, blur, clipped norm and clipped contribution of Yosinski et al. 2015, table 1, as the guide of

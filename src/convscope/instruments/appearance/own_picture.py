@@ -1,7 +1,7 @@
 """Does a picture drive its own unit, or the whole layer?  Every unit's response to it, beside its own best natural image.
 
-A picture that drives many units of a layer beyond what any photograph does says little of any of them. Units differ in how loud they
-are; so each response is divided by the unit's highest response to the natural images.
+A picture that drives many units of a layer beyond what any photograph does says little of any of them. Units differ in how loud
+they are; so each response is divided by the unit's highest response to the natural images.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,11 @@ class OwnPicture:
     @property
     def words(self) -> str:
         """What came out, in a sentence."""
-        nth = "more than" if self.rank == 0 else f"number {self.rank + 1} of" if self.rank else ""
-        others = f"{nth} {self.n_units:,} units of its layer"
-        beyond = f"{self.n_beyond:,} of them are driven beyond their own best natural image (median {self.median:.2g} times it)"
-        if self.rank == 0:
-            return f"Beside its best natural image it drives this unit more ({self.ratio:.2g} times) than any other of {self.n_units:,} live units; {beyond}."
-        return f"Beside its best natural image it drives this unit {self.ratio:.2g} times, {others}; {beyond}."
+        place = "more than any other" if self.rank == 0 else f"as number {self.rank + 1}"
+        return (
+            f"It drives this unit {self.ratio:.2g} times as far as its best natural image, {place} of {self.n_units:,} live units; "
+            f"{self.n_beyond:,} are driven beyond their own best (median {max(0.0, self.median):.2g} times it)."
+        )
 
 
 def own_picture(found: Optimised, natural: np.ndarray, index: int = 0) -> OwnPicture | None:

@@ -14,6 +14,7 @@ import torch
 
 from convscope.instruments.appearance.natural import Natural, frequencies
 
+STRETCH = 0.01
 Shape = tuple[int, int, int]  # channel y x
 Noise = Callable[..., torch.Tensor]  # normal numbers of a shape (without the batch), for each picture its own
 
@@ -60,8 +61,9 @@ class Fourier(Parameterization):
     """The spectrum, scaled by 1 / frequency, in colours that vary independently (Olah et al. 2017; lucid, param/spatial.py).
 
     image = sigmoid(C irfft2(n z / max(1, n f)^decay_power) / 4) for n pixels, with C the square root of the covariance of
-    colours. Adam's steps, equal for all coefficients, so change low frequencies most. Below 64 px the rate rises, at most three
-    times: a unit that sees few pixels is driven beyond natural images by full contrast only.
+    colours; stretched by a hundredth and cut, so that black and white can be had. Adam's steps, equal for all coefficients, so
+    change low frequencies most. Below 64 px the rate rises, at most six times: a unit that sees few pixels is driven beyond
+    natural images by full contrast only.
     """
 
     title = "Fourier, decorrelated colours"
@@ -70,7 +72,7 @@ class Fourier(Parameterization):
     decay_power: float = 1.25  # lucid: 1; Fel et al. 2023 give it 1.5
 
     def rate_for(self, shape: Shape) -> float:
-        return self.rate * min(3.0, max(1.0, 64 / max(shape[1:])))
+        return self.rate * min(6.0, max(1.0, 64 / max(shape[1:])))
 
     def start(self, shape: Shape, noise: Noise) -> torch.Tensor:
         return self.sd * noise(shape[0], shape[1], shape[2] // 2 + 1, 2)
@@ -82,7 +84,7 @@ class Fourier(Parameterization):
 
         def paint(spectrum: torch.Tensor) -> torch.Tensor:
             components = torch.fft.irfft2(torch.view_as_complex(spectrum * scale), s=size, norm="ortho")
-            return natural.colored(components).sigmoid()
+            return (natural.colored(components).sigmoid() * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
 
         return paint
 

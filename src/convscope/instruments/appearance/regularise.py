@@ -12,6 +12,10 @@ from math import ceil, pi
 import torch
 from torch.nn import functional as F
 
+from convscope.instruments.appearance.natural import frequencies
+
+HALF_NYQUIST = 0.25  # cycles per pixel
+ONE_PX = torch.tensor([(0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0)])  # moves (y, x)
 Noise = Callable[..., torch.Tensor]
 # difference from grey, its gradient, number of the step -> the difference that is kept; all `batch channel y x`
 Regulariser = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -22,8 +26,8 @@ class Transforms:
     """Moves, scales and turns a picture at random, each of a batch in its own way; beyond its edge it is mirrored.
 
     Scaling and turning fade to nothing towards the last step: they blur, and a small unit wants sharp edges in the end.
-    `jitter_frac` is the largest move in parts of the longer side, at least one pixel; `scale` the largest change of scale (.1: .9
-    to 1.1).
+    `jitter_frac` is the largest move in parts of the longer side, at least one pixel; where it is one pixel, along one axis at a
+    time. `scale` is the largest change of scale (.1: .9 to 1.1).
     """
 
     jitter_frac: float = 1 / 16
@@ -36,6 +40,8 @@ class Transforms:
         draw = uniform(n_steps, 4) * 2 - 1  # -1 to 1
         reach = max(1, round(self.jitter_frac * max(size))) if self.jitter_frac else 0
         shift = (draw[..., :2] * (reach + 0.5)).round().clamp(-reach, reach)
+        if reach == 1:
+            shift = ONE_PX[((draw[..., 0] + 1) * 2.5).long().clamp(max=4)]
         fading = torch.linspace(1, 0, n_steps)
         scale, angle = 1 / (1 + self.scale * fading * draw[..., 2]), self.rotate_deg * pi / 180 * fading * draw[..., 3]
         cos, sin = scale * angle.cos(), scale * angle.sin()
@@ -97,6 +103,12 @@ class ClipContribution:
 
     def __call__(self, values: torch.Tensor, gradient: torch.Tensor, step: int) -> torch.Tensor:
         return _clipped(values, (values * gradient).sum(1, keepdim=True).abs(), self.percentile)
+
+
+def fine(images: torch.Tensor) -> torch.Tensor:
+    """What of pictures is above half the Nyquist frequency, `batch channel y x`; as a gradient, it is that of half its power."""
+    is_fine = (frequencies((images.shape[2], images.shape[3])) > HALF_NYQUIST).to(images.device)
+    return torch.fft.irfft2(torch.fft.rfft2(images) * is_fine, s=images.shape[2:])
 
 
 def _clipped(values: torch.Tensor, measure: torch.Tensor, percentile: float) -> torch.Tensor:

@@ -43,6 +43,14 @@ def share(n_hits: int, n: int, z: float = 1.959964) -> Interval:
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half))
 
 
+def difference(one: Interval, other: Interval) -> Interval:
+    """One share less another of other things, from their score intervals (Newcombe 1998, Stat. Med. 17:873, method 10)."""
+    low = sqrt((one.value - one.low) ** 2 + (other.high - other.value) ** 2)
+    high = sqrt((one.high - one.value) ** 2 + (other.value - other.low) ** 2)
+    value = one.value - other.value
+    return Interval(value, value - low, value + high)
+
+
 def exact(value: float) -> Interval:
     """A value that was counted, not sampled: both bounds are the value itself."""
     return Interval(value, value, value)

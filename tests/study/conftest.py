@@ -1,5 +1,6 @@
 """Studies that several tests look at, each made once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,35 @@ import torch
 from planted import planted_images, planted_network
 
 import convscope as cs
-from convscope.study.claims.predictions import WhyThesePredictions
+from convscope.study import patterns
+from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
 
-N_EXPLAINED = 8  # images that studies explain here, where that is not what is tested
+FEW = (  # what studies measure one by one here, where that is not what is tested
+    (WhyThesePredictions, "n_sampled", 8),
+    (DeconvnetPictures, "n_sampled", 6),
+    (PreferredPatterns, "n_sampled", 3),
+    (PreferredPatterns, "n_classes", 2),
+    (patterns, "OF_UNITS", replace(patterns.OF_UNITS, n_steps=6)),
+    (patterns, "OF_CLASSES", replace(patterns.OF_CLASSES, n_steps=6)),
+    (patterns, "RAW_ASCENT", replace(patterns.RAW_ASCENT, n_steps=6)),
+)
+AS_IT_IS = [(where, name, getattr(where, name)) for where, name, _ in FEW]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _few_explained():
-    n, WhyThesePredictions.n_sampled = WhyThesePredictions.n_sampled, N_EXPLAINED
+def _few_measured():
+    for where, name, value in FEW:
+        setattr(where, name, value)
     yield
-    WhyThesePredictions.n_sampled = n
+    for where, name, value in AS_IT_IS:
+        setattr(where, name, value)
+
+
+@pytest.fixture
+def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies measure as many as they do for everyone."""
+    for where, name, value in AS_IT_IS:
+        monkeypatch.setattr(where, name, value)
 
 
 @pytest.fixture(scope="session")

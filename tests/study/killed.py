@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from planted import planted_images, planted_network
 
 import convscope as cs
-from convscope.study.claims.predictions import WhyThesePredictions
+from convscope.study import patterns
+from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
 from convscope.sweep import engine
 
 N_MOMENTS, N_TIMES = 20, 6
@@ -56,7 +58,11 @@ def forked(folder: Path, die_at: int = 0) -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)  # before anything is computed: other threads would not survive a fork
     engine.SECONDS_BETWEEN_CHECKPOINTS, engine.SAVING_SHARE = 0.0, 1e9  # a checkpoint after every batch
-    WhyThesePredictions.n_sampled = 2
+    WhyThesePredictions.n_sampled = DeconvnetPictures.n_sampled = PreferredPatterns.n_sampled = (
+        PreferredPatterns.n_classes
+    ) = 2
+    for name in ("OF_UNITS", "OF_CLASSES", "RAW_ASCENT"):
+        setattr(patterns, name, replace(getattr(patterns, name), n_steps=2))
     NETWORK, IMAGES = planted_network(), planted_images(32)
     root = Path(sys.argv[1])
     with TemporaryDirectory() as other:  # imports what is imported late, and counts

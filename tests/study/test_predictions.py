@@ -10,7 +10,7 @@ from torch import nn
 
 import convscope as cs
 from convscope.finding import Verdict
-from convscope.study.claim import Question
+from convscope.study.claim import Measured
 from convscope.study.claims.predictions import WhyThesePredictions
 from convscope.study.singly import singly
 
@@ -104,11 +104,11 @@ def test_images_measured_before_it_was_stopped_are_not_measured_again(tmp_path: 
     monkeypatch.setattr(_Counted, "seen", 0)
     monkeypatch.setattr(_Counted, "stop_at", 4)
     net, claim = corner(), _Counted()
-    question = Question(net, pictures(12), ())
+    question = Measured(net, pictures(12), ())
 
     def run(seen: list[int] | None = None) -> list[dict]:
         note = (lambda done, total: None) if seen is None else (lambda done, total: seen.append(done))
-        return singly(claim, net, question, images="x", folder=tmp_path, progress=note)
+        return singly(claim, question, lambda which: net, images="x", folder=tmp_path, progress=note)
 
     with pytest.raises(KeyboardInterrupt):
         run()
@@ -123,6 +123,6 @@ def test_images_measured_before_it_was_stopped_are_not_measured_again(tmp_path: 
     assert [json.loads(line)["row"] for line in path.read_text().splitlines()] == rows
     assert run() == rows
     assert _Counted.seen == 6
-    other = singly(claim, net, question, images="y", folder=tmp_path, progress=lambda done, total: None)
+    other = singly(claim, question, lambda which: net, images="y", folder=tmp_path, progress=lambda done, total: None)
     assert _Counted.seen == 12, "rows of other images are not taken for these"
     assert other == rows

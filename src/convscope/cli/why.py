@@ -19,6 +19,8 @@ CLAIMS = (
     "accuracy",
     "alive_units",
     "class_selectivity",
+    "deconvnet_pictures",
+    "preferred_patterns",
     "why_these_predictions",
     "weight_sharing",
 )  # ours; named here so that --help imports nothing
@@ -31,6 +33,9 @@ CLAIMS = (
 @click.option("--labels", help="'none', a CSV or JSON file, or a pattern of file names with a group (?P<label>...).")
 @click.option("--only", multiple=True, metavar="CLAIM", help=f"Only this claim ({', '.join(CLAIMS)}); may be repeated.")
 @click.option("--layers", multiple=True, metavar="NAME", help="Measure these layers (names, or patterns as layer3.*).")
+@click.option(
+    "--cards", multiple=True, metavar="LAYER[:UNIT]", help="Put the unit's card into the report (of a layer: 6 units)."
+)
 @click.option("--limit", type=click.IntRange(1), help="At most this many images, drawn by --seed.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Samples, shuffled labels, fresh weights."
@@ -40,6 +45,10 @@ CLAIMS = (
 @click.option(
     "--format", "form", help="Precision and memory format, as 'float32 channels_last' (default: found by trying)."
 )
+@click.option(
+    "--other", metavar="NET", help="Another network of the same classes: it is asked what optimised images show."
+)
+@click.option("--other-weights", metavar="FILE", help="Its weights, as --weights.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(
@@ -49,10 +58,13 @@ def command(
     labels: str | None,
     only: tuple[str, ...],
     layers: tuple[str, ...],
+    cards: tuple[str, ...],
     as_json: bool,
     quiet: bool,
     limit: int | None,
     seed: int,
+    other: str | None,
+    other_weights: str | None,
     **settings: Any,
 ) -> None:
     """Why does this network work?  IMAGES (a folder, .npz or IDX file, builtin:world) go through the network once and once through
@@ -62,8 +74,10 @@ def command(
     again, it does only what is missing.
     """
     from convscope.images import images as open_images
+    from convscope.network import load
     from convscope.study import why
 
+    beside = load(other, weights=other_weights) if other else None
     shown = open_images(images, labels=False if labels == "none" else labels, limit=limit, seed=seed)
     try:
         with stages(shown=not quiet) as progress:
@@ -73,8 +87,10 @@ def command(
                 out,
                 only=only,
                 layers=_split(layers),
+                cards=_split(cards),
                 limit=limit,
                 seed=seed,
+                other=beside,
                 progress=progress,
                 **settings,
             )

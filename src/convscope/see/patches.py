@@ -31,7 +31,7 @@ def patch_section(network: Network, found: UnitExemplars, n_images: int) -> Sect
     words = (
         f"The patches of {n_images:,} images that it answers to most, cut to what the neuron sees; a yellow line is round the "
         f"pixels that hold half of {_BY[by]}. Under them the response, and whether covering the "
-        "tenth of the pixels that the picture marks lowers the unit at least twice as much as covering random ones."
+        "tenth of the pixels that the picture marks, with the image blurred, lowers the unit at least twice as much as random ones."
     )
     return Section("exemplars", "What drives it in images", words, patch_tiles(network, found))
 

@@ -6,7 +6,7 @@ measure.py      sweeps, findings, tables, written
 plan.py         one sweep for all claims; layers.py: which layers are measured
 claims/         the claims, one file each; labelings.py: true and shuffled labels
 folder.py       the files of a study; study.py: a study read back; table.py, units.py: its tables
-sprites.py      exemplars as pictures; report.py: what the page gets
+sprites.py      exemplars as pictures; cards.py: cards of units; report.py: what the page gets
 """
 
 from convscope.study.study import Findings as Findings

@@ -48,11 +48,13 @@ def _unnamed(images: Images, n_classes: int) -> str:
     return ""
 
 
-def question_of(network: Network, images: Images, layers: Sequence[str], seed: int, mismatch: str) -> Question:
+def question_of(
+    network: Network, images: Images, layers: Sequence[str], seed: int, mismatch: str, other: Network | None = None
+) -> Question:
     chosen = chosen_layers(network, layers)
     n_classes = len(set(images.labels[images.labels >= 0].tolist()))
     groups = affordable_groups(network, chosen, n_classes, len(images))
-    return Question(network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups)
+    return Question(network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups, other=other)
 
 
 def described(question: Question, *, limit: int | None, batch_size: int) -> dict[str, Any]:
@@ -86,8 +88,13 @@ def described(question: Question, *, limit: int | None, batch_size: int) -> dict
             "batch_size": batch_size,
             "layers": list(question.layers),
             "n_groups": question.n_groups,
+            "other": _other(question.other),
         },
     }
+
+
+def _other(network: Network | None) -> dict[str, str] | None:
+    return None if network is None else {"name": network.name, "fingerprint": network.fingerprint}
 
 
 def begun(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
@@ -108,6 +115,13 @@ def begun(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
                     f"It is about {_OTHER.get((part, name), 'another ' + name.replace('_', ' '))}.",
                     "Give another folder with -o, or ask what it was made for.",
                 )
+    beside, given = manifest["settings"].get("other"), asked["settings"]["other"]
+    if beside and beside["fingerprint"] != (given or {}).get("fingerprint"):
+        raise UsageError(
+            f"The study '{folder}' was to be gone on with.",
+            f"Its pictures were shown to another network, {beside['name']}; {'not to this one' if given else 'now none is given'}.",
+            "Give the same one (--other), or another folder with -o.",
+        )
     return manifest
 
 

@@ -1,13 +1,14 @@
 """What is a claim?  A statement that may hold for a network or not, what has to be measured to know, and how it is judged.
 
 A claim says which gauges it wants on which layers, for the network as it is and for the same architecture with fresh
-weights; so one sweep can be planned for all claims. It may also measure a sample of the images one by one. Then it is given what
-was found, and returns a Finding.
+weights; so one sweep can be planned for all claims. After the sweeps it may measure things one by one, images or units. Then it is
+given what was found, and returns a Finding.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,11 +18,13 @@ from convscope.finding import Control, Finding, Verdict, judge
 from convscope.images import Images
 from convscope.intervals import Interval, none
 from convscope.network import Network
+from convscope.study.samples import Row, Sample, of_images
 from convscope.sweep.engine import Sweep
 from convscope.sweep.gauges import Gauge
 
 TRAINED, FRESH = "trained", "fresh"  # what a claim can have measured: the network, and its control
 NONE = none()
+Networks = Callable[[str], Network]  # by name: the trained network, or a draw of fresh weights
 N_FRESH = 3  # draws of fresh weights: what is said of them holds for each
 
 
@@ -35,6 +38,7 @@ class Question:
     seed: int = 0
     mismatch: str = ""  # why the labels cannot be held against the network's answers; empty if they can
     n_groups: int = 1  # groups of images that can be drawn again, for intervals
+    other: Network | None = None  # another network, which some pictures are shown to
 
     def rng(self, what: str) -> np.random.Generator:
         """Random numbers for one purpose, the same at every run."""
@@ -46,7 +50,7 @@ class Measured(Question):
     """What was asked, and what the sweeps found."""
 
     sweeps: dict[str, Sweep] = field(default_factory=dict)
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by claim: what was measured of single images
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # by claim: what was measured one by one
 
     @property
     def draws(self) -> tuple[str, ...]:
@@ -76,8 +80,9 @@ class Claim(ABC):
     least: ClassVar[float]  # the smallest difference from the control that matters
     means: ClassVar[str]  # one paragraph: what the finding means, and what it does not
     version: ClassVar[int] = 1  # counts changes of the measurement: an older finding is measured again
-    n_sampled: ClassVar[int] = 0  # images of a sample that it measures one by one
+    n_sampled: ClassVar[int] = 0  # how much it measures one by one
     doing: ClassVar[str] = ""  # what that is, in words for the bar
+    asks_other: ClassVar[bool] = False  # whether it shows pictures to another network, where one is given
 
     def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
         """What has to be measured at a layer of the trained or the fresh network; nothing by default."""
@@ -87,7 +92,14 @@ class Claim(ABC):
         """What has to be measured at the logits of the trained network; nothing by default."""
         return ()
 
-    def measure(self, question: Question, network: Network, inputs: Tensor) -> dict[str, Any]:
+    def sample(self, measured: Measured, networks: Networks) -> Sample | None:
+        """What is measured one by one, after the sweeps (networks are in float32): by default `n_sampled` images, or nothing."""
+        if not self.n_sampled:
+            return None
+        network, images = networks(TRAINED), measured.images.limited(self.n_sampled, measured.seed)
+        return of_images(images, network, partial(self.measure, measured, network))
+
+    def measure(self, question: Question, network: Network, inputs: Tensor) -> Row:
         """What has to be measured of one image of the sample (`1 channel y x`, in float32), fit for JSON; nothing by default."""
         return {}
 

@@ -6,6 +6,7 @@ layers.json       the table of layers
 units.parquet     one row for each unit of the measured layers
 curves.parquet    what depends on depth or on another amount: layer, unit, kind, x, y, lo, hi, n
 sprites/          exemplars, one picture for each layer
+cards/            cards of the units that were asked for, each with its pictures
 report.html       all of it in one page
 sweeps/           how far an unfinished sweep has come
 """
@@ -30,7 +31,7 @@ SCHEMA = "convscope.study"
 VERSION = 1
 MANIFEST, FINDINGS, LAYERS = "manifest.json", "findings.json", "layers.json"
 UNITS, CURVES, REPORT = "units.parquet", "curves.parquet", "report.html"
-SPRITES, SWEEPS = "sprites", "sweeps"
+SPRITES, CARDS, SWEEPS = "sprites", "cards", "sweeps"
 
 
 PARTS = (  # of a manifest
@@ -75,7 +76,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -83,7 +84,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_table(path: Path) -> pa.Table:
@@ -91,7 +92,7 @@ def read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_findings(folder: Path) -> list[Finding]:
@@ -100,7 +101,7 @@ def read_findings(folder: Path) -> list[Finding]:
     try:
         return [Finding.from_dict(row) for row in rows]
     except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise _unreadable(folder / FINDINGS, error) from error
+        raise unreadable(folder / FINDINGS, error) from error
 
 
 def read_layers(folder: Path) -> list[dict[str, Any]]:
@@ -109,11 +110,12 @@ def read_layers(folder: Path) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and {"name", "kind", "shape"} <= row.keys() for row in rows
     ):
-        raise _unreadable(folder / LAYERS, ValueError("it is no table of layers"))
+        raise unreadable(folder / LAYERS, ValueError("it is no table of layers"))
     return rows
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The error for a file of a study that is missing or damaged."""
     return InputError(
         f"'{path.name}' of the study '{path.parent}' was to be read.",
         f"It cannot be: {getattr(error, 'strerror', None) or f'{type(error).__name__}: {error}'}.",
@@ -142,7 +144,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     lacking = [name for name in PARTS if name not in found]
     if lacking:
-        raise _unreadable(folder / MANIFEST, ValueError(f"it lacks {', '.join(lacking)}"))
+        raise unreadable(folder / MANIFEST, ValueError(f"it lacks {', '.join(lacking)}"))
     return found
 
 

@@ -1,8 +1,8 @@
-"""How does a study come about?  The sweeps its claims need, single images, what was found, and the files, the manifest last."""
+"""How does a study come about?  Sweeps, what is measured one by one, what was found, and the files, the manifest last."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,14 @@ def measure(
         workers=workers,
         progress=progress,
     )
-    own = network.to(dtype=torch.float32)
+    own = _Networks(network.to(dtype=torch.float32), question.images, question.seed)
+    once = cache(own.__call__)  # a draw of fresh weights takes a second
+    measured = Measured(**{**vars(question), "sweeps": sweeps})
     rows = {
         claim.key: singly(
             claim,
-            own,
-            question,
+            measured,
+            once,
             images=manifest["images"]["fingerprint"],
             folder=folder / on_disk.SWEEPS,
             progress=partial(progress, claim.doing),
@@ -95,7 +97,7 @@ def measure(
         for claim in missing
         if claim.n_sampled
     }
-    measured = Measured(**{**vars(question), "sweeps": sweeps, "rows": rows})
+    measured = replace(measured, rows=rows)
     found = {claim.key: replace(claim.find(measured), version=claim.version) for claim in missing}
     columns = {name: column for claim in missing for name, column in claim.unit_columns(measured).items()}
     if describe:

@@ -1,4 +1,4 @@
-"""What does the page get of a study?  One document: network, images, findings, layers, exemplars."""
+"""What does the page get of a study?  One document: network, images, findings, layers, exemplars, cards."""
 
 import base64
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ def report_data(study: "Study") -> dict[str, Any]:
             "findings": [finding.as_dict() for finding in study.findings],
             "layers": [_layer(layer, rows.get(layer["name"])) for layer in study.layers],
             "exemplars": [_exemplars(study, name, rows[name]) for name in manifest["sprites"]],
+            "cards": [study.card(entry["address"]) for entry in manifest.get("cards", [])],
         }
     )
 

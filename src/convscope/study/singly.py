@@ -1,76 +1,65 @@
-"""What is measured image by image?  Experiments on a sample of the images; each row is kept as it is done."""
+"""How is it kept what is measured one by one?  Each row is written as it is done, so that a stopped study goes on where it was."""
 
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from convscope.documents import finite
-from convscope.errors import ImagesError
-from convscope.images import Images
-from convscope.network import Network
-from convscope.study.claim import Claim, Question
-
-Row = dict[str, Any]
+from convscope.study.claim import TRAINED, Claim, Measured, Networks
+from convscope.study.samples import Row, Sample
 
 
 def singly(
     claim: Claim,
-    network: Network,
-    question: Question,
+    measured: Measured,
+    networks: Networks,
     *,
     images: str,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> list[Row]:
-    """The claim's measurement of each image of its sample, in order; `images` is their fingerprint.
+    """The claim's measurement of each thing of its sample (images, units), in order; `images` is the images' fingerprint.
 
     Rows are appended to a file in `folder`; those that are there are not measured again. Images that cannot be read are left out.
     """
-    sample = question.images.limited(claim.n_sampled, question.seed)
+    sample = claim.sample(measured, networks)
+    if sample is None:
+        return []
+    network, other = networks(TRAINED), measured.other
     settings = (
         claim.key,
         claim.version,
-        claim.n_sampled,
+        sample.ids,
         network.fingerprint,
         str(network.dtype),
         images,
-        question.seed,
+        measured.seed,
+        other.fingerprint if other is not None else "",
     )
     path = folder / f"{claim.key}-{sha256(repr(settings).encode('utf-8', 'backslashreplace')).hexdigest()[:16]}.jsonl"
     there = _read(path)
-    _measure(claim, network, question, sample, there, path, progress)
+    _measure(sample, there, path, progress)
     return [there[id_] for id_ in sample.ids if id_ in there]
 
 
-def _measure(
-    claim: Claim,
-    network: Network,
-    question: Question,
-    sample: Images,
-    there: dict[str, Row],
-    path: Path,
-    progress: Callable[[int, int], None],
-) -> None:
+def _measure(sample: Sample, there: dict[str, Row], path: Path, progress: Callable[[int, int], None]) -> None:
     missing = [place for place, id_ in enumerate(sample.ids) if id_ not in there]
-    n_done = len(sample) - len(missing)
-    progress(n_done, len(sample))
+    n_done = len(sample.ids) - len(missing)
+    progress(n_done, len(sample.ids))
     if not missing:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file, suppress(ImagesError):  # that of a stream with no readable image
-        for batch in sample[missing].stream(network.preprocess.prepare_one, batch_size=1):
-            n_done += len(batch) + len(batch.skipped)
-            for id_, inputs in zip(batch.ids, batch.inputs, strict=True):
-                row = finite(claim.measure(question, network, inputs[None]))
-                there[id_] = row
-                file.write(json.dumps({"id": id_, "row": row}, allow_nan=False) + "\n")
+    with path.open("a", encoding="utf-8") as file:
+        for id_, row in sample.rows(missing):
+            if row is not None:
+                there[id_] = finite(row)
+                file.write(json.dumps({"id": id_, "row": there[id_]}, allow_nan=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            progress(n_done, len(sample))
+            n_done += 1
+            progress(n_done, len(sample.ids))
 
 
 def _read(path: Path) -> dict[str, Row]:

@@ -112,6 +112,15 @@ class Study:
             raise UnknownNameError("measured layer", layer, files)
         return on_disk.read_bytes(self.folder / on_disk.SPRITES / Path(files[layer]).name)
 
+    def card(self, address: str) -> dict[str, Any]:
+        """The card of a unit (`LAYER:UNIT`), as a page shows it. Raises UnknownNameError for one that was not asked for."""
+        from convscope.study.cards import read_card  # imports what makes cards, which only these need
+
+        entries = {entry["address"]: entry for entry in self.manifest.get("cards", [])}
+        if address not in entries:
+            raise UnknownNameError("card", address, entries)
+        return read_card(self.folder, entries[address])
+
     def report(self, path: str | Path | None = None) -> Path:
         """Writes the report, one HTML file that needs nothing else; by default into the study. Returns its path."""
         from convscope.study.report import report_html  # reads the page's modules, which only a report needs

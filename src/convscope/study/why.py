@@ -10,6 +10,8 @@ from convscope.images import images as open_images
 from convscope.network import Network
 from convscope.study import folder as on_disk
 from convscope.study.asked import begin, begun, described, labelled, question_of
+from convscope.study.cards import chosen_units, make_cards
+from convscope.study.claim import Claim
 from convscope.study.measure import Progress, measure
 from convscope.study.plan import chosen_claims
 from convscope.study.study import Study
@@ -22,47 +24,71 @@ def why(
     *,
     only: Sequence[str] = (),
     layers: Sequence[str] = (),
+    cards: Sequence[str] = (),
     limit: int | None = None,
     seed: int = 0,
     batch_size: int = 32,
     workers: int | None = None,
     form: str | None = None,
+    other: Network | None = None,
     progress: Progress | None = None,
 ) -> Study:
     """Why does this network work?  Measures every claim (or `only` some) and writes a study folder; returns it.
 
     `images` is anything `convscope.images` opens. `layers` are names or patterns; by default the end of every chain of convolution,
-    norm and activation. `limit` takes a sample of the images, drawn by `seed`. `form` is a precision and memory format ("float32
-    channels_last", "bfloat16"); by default the fastest that changes no answer is found by trying. A study that was
-    stopped is gone on with; one that is there is completed by the claims it lacks.
+    norm and activation. `cards` are units (`LAYER:UNIT`), or layers (six units of each), whose cards go into the report. `limit`
+    takes a sample of the images, drawn by `seed`. `form` is a precision and memory format ("float32 channels_last", "bfloat16"); by
+    default the fastest that changes no answer is found by trying. `other` is another network of the same classes, which is asked
+    what optimised images show. A study that was stopped is gone on with; one that is there is completed by the claims and cards
+    it lacks, and by what another network says once one is given.
 
     Raises UsageError for a folder that holds another study, StudyLockedError while another process writes it, ImagesError where
     no image can be read, UnknownNameError for a claim or layer that is not there.
     """
     folder = Path(out)
     _check(seed, batch_size)
+    _check_other(network, other)
     shown, mismatch = labelled(open_images(images, limit=limit, seed=seed), network)
     _check_apart(folder, shown)
-    question = question_of(network, shown, layers, seed, mismatch)
-    claims = chosen_claims(only)
+    question = question_of(network, shown, layers, seed, mismatch, other)
+    claims, units = chosen_claims(only), chosen_units(network, cards)
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)
         manifest = begun(folder, asked) or begin(folder, asked, question, form)
         _check_form(manifest, form)
-        missing = [claim for claim in claims if manifest["claims"].get(claim.key) != claim.version]
+        missing = [claim for claim in claims if not _is_there(claim, manifest, asked)]
+        if any(claim.asks_other for claim in missing):
+            manifest["settings"]["other"] = asked["settings"]["other"]
         if missing or not manifest["complete"]:
             measure(folder, manifest, question, missing, batch_size, workers, progress or _silent)
         on_disk.clear(folder, on_disk.SWEEPS)  # a process that was killed at its very end has left them
+        made = make_cards(folder, manifest, question, units, progress or _silent)
         study = Study.open(folder)
-        if missing or not (folder / on_disk.REPORT).exists():
+        if missing or made or not (folder / on_disk.REPORT).exists():
             study.report()
         return study
+
+
+def _is_there(claim: Claim, manifest: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether a study holds the finding, of this version; and, if it asks another network, what that one said."""
+    same = manifest["settings"].get("other") == asked["settings"]["other"] or not claim.asks_other
+    return same and manifest["claims"].get(claim.key) == claim.version
 
 
 def _check(seed: int, batch_size: int) -> None:
     if seed < 0 or batch_size < 1:
         found = f"seed {seed}, batch size {batch_size}."
         raise UsageError("A study was asked for.", found, "Seeds count from 0, batches from 1.")
+
+
+def _check_other(network: Network, other: Network | None) -> None:
+    """Raises UsageError for another network that is the same: what fools one fools the other."""
+    if other is not None and other.fingerprint == network.fingerprint:
+        raise UsageError(
+            "Another network was to be asked what optimised images show.",
+            "It is the same network.",
+            "Give one with other weights.",
+        )
 
 
 def _check_apart(folder: Path, images: Images) -> None:

@@ -2,6 +2,8 @@
 
 from convscope.study.claims.accuracy import Accuracy as Accuracy
 from convscope.study.claims.alive import AliveUnits as AliveUnits
+from convscope.study.claims.deconvnet_pictures import DeconvnetPictures as DeconvnetPictures
 from convscope.study.claims.predictions import WhyThesePredictions as WhyThesePredictions
+from convscope.study.claims.preferred_patterns import PreferredPatterns as PreferredPatterns
 from convscope.study.claims.selectivity import ClassSelectivity as ClassSelectivity
 from convscope.study.claims.sharing import WeightSharing as WeightSharing

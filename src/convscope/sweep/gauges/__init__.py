@@ -2,6 +2,7 @@
 
 from convscope.sweep.gauges.base import Gauge as Gauge
 from convscope.sweep.gauges.coactivation import Coactivation as Coactivation
+from convscope.sweep.gauges.directions import Directions as Directions
 from convscope.sweep.gauges.distribution import Distribution as Distribution
 from convscope.sweep.gauges.exemplars import Exemplars as Exemplars
 from convscope.sweep.gauges.hits import Hits as Hits

@@ -134,7 +134,7 @@ def classes_said(images: Images, found: UnitExemplars) -> str:
         return ""
     share = float((images.labels == top).mean())
     name = names[top] if names is not None else f"class {top}"
-    return f"{n} of its {len(known)} strongest images are of '{name}' ({share:.2%} of all are)." if share < 0.5 else ""
+    return f"{n} of its {len(known)} strongest images are of '{name}' ({100 * share:.2g} % of all are)." if share < 0.5 else ""
 
 
 def no_rules(error: MissingRuleError) -> str:

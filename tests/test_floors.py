@@ -6,7 +6,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "convscope"
 FLOORS = (
-    ("errors", "documents", "intervals", "drawing"),
+    ("errors", "documents", "words", "intervals", "drawing"),
     ("registry", "finding"),
     ("graph", "images"),
     ("walks",),

@@ -19,6 +19,7 @@ from convscope.see import Outcome, Section, Sheet, sheets
 from convscope.see.swept import swept
 from convscope.see.tuned import tuned_order
 from convscope.sweep.engine import keys_of
+from convscope.words import number
 
 STEPS = 12
 
@@ -44,10 +45,10 @@ def test_patches_and_their_verdicts_are_those_of_the_instrument(
 ) -> None:
     (found,) = exemplars(net, world, "relu3", [7], 3)
     tiles = section(made["relu3:7"], "exemplars").tiles
-    assert [tile.caption for tile in tiles] == [f"{one.value:.3g}" for one in found.patches]
+    assert [tile.caption for tile in tiles] == [f"{number(one.value)}" for one in found.patches]
     for tile, one in zip(tiles, found.patches, strict=True):
         assert one.covered is not None
-        assert tile.words == f"{one.id}, response {one.value:.3g}. {one.covered.words}"
+        assert tile.words == f"{one.id}, response {number(one.value)}. {one.covered.words}"
         expected = Outcome.FAILS if not one.covered.confirmed else None
         assert (tile.outcome == Outcome.FAILS) == (expected == Outcome.FAILS)
         patch, deconvnet = (pixels for _, pixels in tile.pictures)
@@ -64,7 +65,7 @@ def test_the_map_of_a_card_is_the_network_s(net: cs.Network, world: cs.Images, m
     assert drawn.shape[:2] == values.shape
     brightness = drawn.astype(float).sum(2)
     assert np.unravel_index(brightness.argmax(), values.shape) == np.unravel_index(values.argmax(), values.shape)
-    assert tile.caption == f"0 to {values.max():.3g}"
+    assert tile.caption == f"0 to {number(values.max())}"
     assert f"{(values > 0).mean():.0%}" in tile.words
 
 
@@ -276,3 +277,14 @@ def test_deeper_units_are_sorted_by_their_deconvnet_pictures(net: cs.Network, wo
     assert runs == len(set(family.values())) < 16
     sheet = cs.see(net, "relu2", world, n_steps=0, units=[0], sort="tuned")
     assert "tuned to" in section(sheet, "maps").words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(0, "0"), (6.8, "6.80"), (27.44, "27.4"), (161.2, "161"), (999.7, "1,000"), (1481, "1,481"), (-4.5, "-4.50")],
+        *[(0.00312, "0.00312"), (3e-5, "3.00e-05"), (2e8, "2.00e+08"), (float("nan"), "nan")],
+    ],
+)
+def test_numbers_in_sentences(value: float, text: str) -> None:
+    assert number(value) == text

@@ -9,6 +9,7 @@ from convscope.images import Images
 from convscope.network import Network
 from convscope.see.asked import Asked
 from convscope.see.swept import OfLayer
+from convscope.words import number
 
 KINDS = {
     "conv2d": "convolution",
@@ -56,7 +57,7 @@ def on_text(own: OfLayer, unit: int) -> str:
     """How often a unit is on, and how strongly."""
     moments, values = own.moments, own.distribution
     if moments is None:
-        return f"Peak {float(own.exemplars.values[unit, 0]):.3g}."
+        return f"Peak {number(float(own.exemplars.values[unit, 0]))}."
     text = f"Above zero in {moments.on_frac[unit]:.0%} of {moments.n_images:,} images"
     if values is not None:
         text += (
@@ -64,7 +65,7 @@ def on_text(own: OfLayer, unit: int) -> str:
             if values.active_frac[unit] < 0.995
             else ", everywhere"
         )
-    return f"{text}; peak {float(moments.max[unit]):.3g}."
+    return f"{text}; peak {number(float(moments.max[unit]))}."
 
 
 def source_of(images: Images) -> str:

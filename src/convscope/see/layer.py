@@ -19,6 +19,7 @@ from convscope.see.asked import Asked
 from convscope.see.sheet import Checked, Outcome, Section, Sheet, Tile
 from convscope.see.swept import Swept, swept
 from convscope.see.tuned import tuned_order
+from convscope.words import number
 
 N_UNITS, N_PATCHES = 12, 5
 N_MARKED = 5
@@ -148,7 +149,7 @@ _SORTED = {"number": "number", "response": "response", "tuned": "what they are t
 
 def _described(maps: Maps) -> str:
     top = maps.strongest(3)
-    peaks = ", ".join(f"unit {unit} ({maps.highest[unit]:.3g})" for unit in top)
+    peaks = ", ".join(f"unit {unit} ({number(maps.highest[unit])})" for unit in top)
     return f"The strongest: {peaks}." if peaks else "No unit is above zero."
 
 
@@ -193,7 +194,7 @@ def _optimised(
         shown = tiles.pixels_rgb(one.pixels[0][one.canvas.seen], network.preprocess)
         outcome = Outcome(checked.outcome)
         tiles_by_unit[unit] = Tile(
-            (("optimised", shown),), f"optimised: {float(one.values[0]):.3g}", outcome, checked.words
+            (("optimised", shown),), f"optimised: {number(float(one.values[0]))}", outcome, checked.words
         )
     return tiles_by_unit
 

@@ -12,6 +12,7 @@ from convscope.instruments.appearance.own_picture import OwnPicture, own_picture
 from convscope.network import Network
 from convscope.see import tiles
 from convscope.see.sheet import Checked, Outcome, Section, Tile
+from convscope.words import number
 
 N_DIVERSE = 3
 DIVERSE_SHARE = 0.5  # of the steps, for pictures that only show what else there is
@@ -107,8 +108,8 @@ def optimised_section(network: Network, found: Pictures) -> Section:
 def _tile(network: Network, found: Optimised, i: int, role: str, checked: Driven | None, words: str = "") -> Tile:
     shown = tiles.pixels_rgb(found.pixels[i][found.canvas.seen], network.preprocess)
     outcome = Outcome.NONE if checked is None else Outcome(checked.outcome)
-    says = words or (checked.words if checked else f"Drives it to {float(found.values[i]):.3g}.")
-    return Tile(((role, shown),), f"{role}: {float(found.values[i]):.3g}", outcome, says)
+    says = words or (checked.words if checked else f"Drives it to {number(float(found.values[i]))}.")
+    return Tile(((role, shown),), f"{role}: {number(float(found.values[i]))}", outcome, says)
 
 
 def checks_of(found: Pictures) -> tuple[Checked, ...]:
@@ -120,9 +121,10 @@ def checks_of(found: Pictures) -> tuple[Checked, ...]:
     else:
         held = min(one.rendered, one.shifted)
         passed = held > one.natural or one.reached_ceiling
-        words = f"As bytes and moved by a pixel it drives the unit to {held:.3g}; the best natural image to {one.natural:.3g}."
+        best = number(one.natural)
+        words = f"As bytes and moved by a pixel it drives the unit to {number(held)}; the best natural image to {best}."
         if one.reached_ceiling:
-            words = f"Both reach {one.natural:.3g}, where the activation ends."
+            words = f"Both reach {best}, where the activation ends."
         rows.append(Checked("Beyond the best natural image", Outcome.PASSES if passed else Outcome.FAILS, words))
     if one.frac_of_raw is None:
         rows.append(Checked("Fewer high frequencies than raw ascent", Outcome.NOT_RUN, "Raw ascent was not tried."))

@@ -16,8 +16,9 @@ from convscope.see import tiles
 from convscope.see.sheet import Checked, Outcome, Section, Tile
 from convscope.sweep.engine import keys_of
 from convscope.sweep.gauges.exemplars import ExemplarTable
+from convscope.words import number
 
-N_WHERE = 3
+N_WHERE, A_HALF = 3, 0.5
 _BY = {
     "deconvnet": "the energy of the deconvnet picture below",
     "guided": "the energy of the picture of guided backpropagation below",
@@ -46,9 +47,9 @@ def _tile(network: Network, one: Exemplar) -> Tile:
         ("patch", tiles.patch(one)),
         (f"{one.projection.way} picture", tiles.deconvnet(one, network.preprocess)),
     )
-    says = f"{one.id}, response {one.value:.3g}."
+    says = f"{one.id}, response {number(one.value)}."
     covered = one.covered
-    return Tile(pictures, f"{one.value:.3g}", tiles.verdict_of(covered), f"{says} {covered.words}" if covered else says)
+    return Tile(pictures, number(one.value), tiles.verdict_of(covered), f"{says} {covered.words}" if covered else says)
 
 
 def where_section(network: Network, images: Images, layer: str, unit: int, found: Sequence[Exemplar]) -> Section | None:
@@ -74,14 +75,14 @@ def _whole(network: Network, inputs: torch.Tensor, layer: str, unit: int, one: E
     top = float(np.abs(maps[np.isfinite(maps)]).max(initial=0.0))
     low = float(np.nanmin(maps))
     whole = image_rgb(inputs, network.preprocess)
-    ends = f"0 to {top:.3g}" if low >= 0 else f"-{top:.3g} to {top:.3g}"
+    ends = f"0 to {number(top)}" if low >= 0 else f"-{number(top)} to {number(top)}"
     pictures = (("image", tiles.in_place(whole, one.box)), ("map", tiles.map_of(maps, top)))
     on = float((maps > 0).mean())
     return Tile(
         pictures,
         ends,
         Outcome.NONE,
-        f"{one.id}: above zero at {on:.0%} of {maps.size:,} positions, peak {one.value:.3g}.",
+        f"{one.id}: above zero at {on:.0%} of {maps.size:,} positions, peak {number(one.value)}.",
     )
 
 
@@ -134,7 +135,9 @@ def classes_said(images: Images, found: UnitExemplars) -> str:
         return ""
     share = float((images.labels == top).mean())
     name = names[top] if names is not None else f"class {top}"
-    return f"{n} of its {len(known)} strongest images are of '{name}' ({100 * share:.2g} % of all are)." if share < 0.5 else ""
+    if share >= A_HALF:
+        return ""
+    return f"{n} of its {len(known)} strongest images are of '{name}' ({100 * share:.2g} % of all are)."
 
 
 def no_rules(error: MissingRuleError) -> str:

@@ -6,6 +6,7 @@ from convscope.instruments.appearance.own_picture import OwnPicture
 from convscope.network import Network
 from convscope.see import optimised, patches
 from convscope.see.asked import Asked
+from convscope.words import number
 
 
 def title(network: Network, what: Asked) -> str:
@@ -42,11 +43,11 @@ def _driven_said(made: optimised.Pictures) -> str:
     if made.up.silent:
         return "Nothing that was tried turns it on."
     if one.natural is None:
-        return f"Its optimised picture drives it to {one.value:.3g}."
+        return f"Its optimised picture drives it to {number(one.value)}."
     if one.natural > 0 and not one.reached_ceiling:
-        text = f"Its optimised picture drives it to {one.value:.3g}, {one.value / one.natural:.2g} times its best image"
+        text = f"Its optimised picture drives it to {number(one.value)}, {one.value / one.natural:.2g} times its best image"
     else:
-        text = f"Its optimised picture drives it to {one.value:.3g}, its best image to {one.natural:.3g}"
+        text = f"Its optimised picture drives it to {number(one.value)}, its best image to {number(one.natural)}"
     return text + _rank_said(own) + "."
 
 

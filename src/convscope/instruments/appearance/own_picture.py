@@ -30,10 +30,11 @@ class OwnPicture:
     @property
     def words(self) -> str:
         """What came out, in a sentence."""
+        are = "is" if self.n_beyond == 1 else "are"
         place = "more than any other" if self.rank == 0 else f"as number {self.rank + 1}"
         return (
             f"It drives this unit {self.ratio:.2g} times as far as its best natural image, {place} of {self.n_units:,} live units; "
-            f"{self.n_beyond:,} are driven beyond their own best (median {max(0.0, self.median):.2g} times it)."
+            f"{self.n_beyond:,} {are} driven beyond its own best (median {max(0.0, self.median):.2g} times)."
         )
 
 

@@ -27,12 +27,14 @@ def updates(
     """What to call with each gradient; it changes the parameters where they are."""
     rate = parameterization.rate_for(shape)
     step_of = _scaled if isinstance(parameterization, Pixel) else _adam(parameters)
+    silent = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)  # never had a gradient
 
     def update(gradient: torch.Tensor, step: int) -> None:
         with torch.no_grad():
             parameters.add_(step_of(gradient, step), alpha=rate)
+            silent.logical_and_(gradient.flatten(1).abs().amax(1) == 0)
             if step % WANDER_EVERY == 0:
-                _wander(parameters, gradient, nudge)
+                _wander(parameters, silent, nudge)
             if isinstance(parameterization, Pixel):
                 difference = parameters - GREY
                 for regulariser in regularisers:
@@ -60,8 +62,8 @@ def _adam(parameters: torch.Tensor) -> Callable[[torch.Tensor, int], torch.Tenso
     return step_of
 
 
-def _wander(parameters: torch.Tensor, gradient: torch.Tensor, nudge: Nudge) -> None:
-    """A random step for each picture whose gradient is zero everywhere: its unit is silent."""
-    flat = (gradient.flatten(1).abs().amax(1) == 0).nonzero().flatten().tolist()
+def _wander(parameters: torch.Tensor, silent: torch.Tensor, nudge: Nudge) -> None:
+    """A random step for each picture that never had a gradient: its unit is silent. Later, where there is none, all is reached."""
+    flat = silent.nonzero().flatten().tolist()
     if flat:
         parameters[flat] += WANDER * nudge(flat).to(parameters)

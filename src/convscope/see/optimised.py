@@ -124,7 +124,7 @@ def checks_of(found: Pictures) -> tuple[Checked, ...]:
         best = number(one.natural)
         words = f"As bytes and moved by a pixel it drives the unit to {number(held)}; the best natural image to {best}."
         if one.reached_ceiling:
-            words = f"Both reach {best}, where the activation ends."
+            words = f"Both reach {best}, the most the unit can answer."
         rows.append(Checked("Beyond the best natural image", Outcome.PASSES if passed else Outcome.FAILS, words))
     if one.frac_of_raw is None:
         rows.append(Checked("Fewer high frequencies than raw ascent", Outcome.NOT_RUN, "Raw ascent was not tried."))

@@ -1,6 +1,7 @@
 """What in the images drives a unit?  Its strongest patches with their deconvnet pictures, and where in whole images it answers."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from convscope.sweep.gauges.exemplars import ExemplarTable
 from convscope.words import number
 
 N_WHERE, A_HALF = 3, 0.5
+FEWEST_NEURONS = 2  # of a map that says where
 _BY = {
     "deconvnet": "the energy of the deconvnet picture below",
     "guided": "the energy of the picture of guided backpropagation below",
@@ -54,8 +56,10 @@ def _tile(network: Network, one: Exemplar) -> Tile:
 
 def where_section(network: Network, images: Images, layer: str, unit: int, found: Sequence[Exemplar]) -> Section | None:
     """Where in whole images the unit answers: the image with the neuron's field, above the unit's map."""
-    shown = []
-    for one in [one for one in found if one.place.position is not None][:N_WHERE]:
+    layout, shown = network.graph[layer].layout[0], []
+    if layout is None or prod(layout.map_shape[1:]) < FEWEST_NEURONS:
+        return None
+    for one in found[:N_WHERE]:
         try:
             inputs = network.preprocess(images[one.index])
         except ImagesError:

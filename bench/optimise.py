@@ -2,9 +2,10 @@
 
 The loop is lucent's default, written out (optvis/render.py of torch-lucent 0.1.8, 224 px, Fourier, decorrelated colours, its five
 standard transforms, Adam; a neuron of one unit in the middle of the map): the whole network runs, and gradients of all weights are
-made, as they are there.
+made, as they are there. With `--lucent` torch-lucent itself is timed too, on its default canvas (128 px, shown at 224): it, kornia
+and what they import must be on PYTHONPATH (`pip install --no-deps --target FOLDER`), not in this project's environment.
 
-    python bench/optimise.py [--rounds N] [--threads N] [NETWORK ...]
+    python bench/optimise.py [--rounds N] [--threads N] [--lucent] [NETWORK ...]
 """
 
 import argparse
@@ -44,14 +45,15 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=list(LAYERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--lucent", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     warnings.simplefilter("ignore")
     for name in asked.networks:
-        measure(name, asked.rounds)
+        measure(name, asked.rounds, with_lucent=asked.lucent)
 
 
-def measure(name: str, n_rounds: int) -> None:
+def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
     torch.manual_seed(0)
     module = import_torchvision("torchvision.models").get_model(name, weights=None).eval()
     network = cs.load(module, size=(SIZE, SIZE))
@@ -63,14 +65,18 @@ def measure(name: str, n_rounds: int) -> None:
             "loop": lambda layer=layer: loop(module, layer),
             "ours": lambda own=own: own(1),
         }
+        if with_lucent:
+            runs["lucent"] = lambda layer=layer: lucent(module, layer)
         if layer in early[:3]:
             runs["batch"] = lambda own=own: own(N_UNITS)
         times = seconds(runs, n_rounds=n_rounds, warm_up=1)
-        counts = {"loop": N_LOOP, "ours": n_steps, "batch": n_steps}
+        counts = {"loop": N_LOOP, "lucent": N_LOOP, "ours": n_steps, "batch": n_steps}
         times = {key: [one / counts[key] for one in found] for key, found in times.items()}
         each = {key: f"{1000 * min(found):.1f}" for key, found in times.items()}
         limit = LAST if layer == last else EARLY
         bar(f"{name} {layer}: steps/s, ours / lucent's loop", ratio(times, "loop", "ours"), limit, at_most=False)
+        if with_lucent:
+            bar(f"{name} {layer}: ours / lucent itself", ratio(times, "lucent", "ours"), limit, at_most=False)
         if "batch" in runs:
             gained = N_UNITS * ratio(times, "ours", "batch")
             bar(f"{name} {layer}: {N_UNITS} units at once / one by one", gained, BATCH, at_most=False)
@@ -137,6 +143,20 @@ def moved(image: torch.Tensor, down: int, right: int, degrees: float) -> torch.T
     )
     grid = F.affine_grid(theta[None], list(image.shape), align_corners=False)
     return F.grid_sample(image, grid, align_corners=False)
+
+
+def lucent(module: nn.Module, layer: str) -> None:
+    """N_LOOP steps of torch-lucent itself."""
+    import kornia
+    import kornia.geometry
+    from lucent.optvis import objectives, render
+
+    for name in ("get_rotation_matrix2d", "warp_affine"):  # where lucent looks for them; kornia has moved them
+        setattr(kornia, name, getattr(kornia.geometry, name))
+    neuron = objectives.neuron(layer.replace(".", "_"), 0)
+    render.render_vis(module, neuron, thresholds=(N_LOOP,), progress=False, show_image=False)
+    for part in module.modules():  # it leaves its own there, more of them each time
+        part._forward_hooks.clear()
 
 
 if __name__ == "__main__":

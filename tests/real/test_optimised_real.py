@@ -20,11 +20,11 @@ SPECS = {
     "mobilenet": ("timm:mobilenetv2_100?pad_type=same", "mobilenetv2_100_imagenet.safetensors"),
 }
 LAYERS = {
-    "squeezenet": ("features.3.cat", "features.6.squeeze", "features.7.cat"),
-    "mobilenet": ("blocks.1.0.bn2.act", "blocks.1.1.add", "blocks.2.1.bn1.act"),
+    "squeezenet": ("features.0", "features.3.cat", "features.6.squeeze", "features.7.cat"),
+    "mobilenet": ("blocks.0.0.bn2", "blocks.1.0.bn2.act", "blocks.1.1.add", "blocks.2.1.bn1.act"),
 }
 CLASSES = (9, 130, 340, 817)  # ostrich, flamingo, zebra, sports car
-METHOD = Optimise(n_steps=160)
+METHOD = Optimise()
 
 
 @pytest.fixture(scope="module", params=list(SPECS))
@@ -67,7 +67,7 @@ def pictures(net: cs.Network, name: str, strongest: dict[str, torch.Tensor]) -> 
 def test_they_beat_the_best_natural_image_as_bytes_and_moved(pictures: list[tuple[Optimised, float]]) -> None:
     for found, natural in pictures:
         check = driven(found, natural=natural)[0]
-        assert not check.failed, f"{check.words}: {check.failed}"
+        assert not check.failed, f"{check.about}: {check.failed}"
 
 
 def test_they_have_less_high_frequency_power_than_raw_ascent(
@@ -75,8 +75,8 @@ def test_they_have_less_high_frequency_power_than_raw_ascent(
 ) -> None:
     raw = replace(RAW, n_steps=METHOD.n_steps)(net, [found.objective for found, _ in pictures])
     checks = [driven(found, raw=one)[0] for (found, _), one in zip(pictures, raw, strict=True)]
-    assert np.median([check.high_of_raw for check in checks]) <= 0.5
-    assert np.median([check.frac_of_raw for check in checks]) <= 0.5
+    assert max(check.high_of_raw for check in checks) <= 0.5
+    assert max(check.frac_of_raw for check in checks) <= 0.5
 
 
 def test_class_images_are_classified_as_their_class(net: cs.Network) -> None:

@@ -35,7 +35,7 @@ LAYERS = {
     "resnet18": (("relu", "layer1.1.relu", "layer2.0.relu", "layer2.1"), "layer4.1"),
 }
 SIZE, N_UNITS = 224, 16
-N_LOOP, N_STEPS, N_STEPS_EARLY = 4, 16, 128  # steps in a round, the last where ours are short; a picture takes 256
+N_LOOP, N_STEPS, N_STEPS_EARLY = 4, 32, 128  # steps in a round, the last where ours are short; a picture takes 256
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EARLY, LAST, BATCH = 8.0, 1.0, 2.0
 
@@ -57,6 +57,7 @@ def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
     torch.manual_seed(0)
     module = import_torchvision("torchvision.models").get_model(name, weights=None).eval()
     network = cs.load(module, size=(SIZE, SIZE))
+    half = network.to(dtype=torch.bfloat16)
     early, last = LAYERS[name]
     for layer in (*early, last):
         n_steps = N_STEPS if layer == last else N_STEPS_EARLY
@@ -65,16 +66,26 @@ def measure(name: str, n_rounds: int, *, with_lucent: bool) -> None:
             "loop": lambda layer=layer: loop(module, layer),
             "ours": lambda own=own: own(1),
         }
+        if layer == early[-1]:
+            in_half = Steps(half, own.units, n_steps)
+            runs["bfloat16"] = lambda in_half=in_half: in_half(1)
         if with_lucent:
             runs["lucent"] = lambda layer=layer: lucent(module, layer)
         if layer in early[:3]:
             runs["batch"] = lambda own=own: own(N_UNITS)
         times = seconds(runs, n_rounds=n_rounds, warm_up=1)
-        counts = {"loop": N_LOOP, "lucent": N_LOOP, "ours": n_steps, "batch": n_steps}
+        counts = {"loop": N_LOOP, "lucent": N_LOOP, "ours": n_steps, "bfloat16": n_steps, "batch": n_steps}
         times = {key: [one / counts[key] for one in found] for key, found in times.items()}
         each = {key: f"{1000 * min(found):.1f}" for key, found in times.items()}
         limit = LAST if layer == last else EARLY
         bar(f"{name} {layer}: steps/s, ours / lucent's loop", ratio(times, "loop", "ours"), limit, at_most=False)
+        if "bfloat16" in runs:
+            bar(
+                f"{name} {layer}: ours in bfloat16 / lucent's loop",
+                ratio(times, "loop", "bfloat16"),
+                limit,
+                at_most=False,
+            )
         if with_lucent:
             bar(f"{name} {layer}: ours / lucent itself", ratio(times, "lucent", "ours"), limit, at_most=False)
         if "batch" in runs:

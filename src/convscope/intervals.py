@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,11 @@ class Interval:
         return Interval(self.value - other.value, self.low - other.high, self.high - other.low)
 
 
-def share(n_hits: int, n: int, z: float = 1.959964) -> Interval:
+def share(n_hits: float, n: float, z: float = 1.959964) -> Interval:
     """A share of successes with its 95 % score interval (Wilson 1927, JASA 22:209; Brown, Cai and DasGupta 2001, eq. 4).
 
-    Both bounds lie in 0-1. Raises ValueError for n = 0 or more hits than trials.
+    Both bounds lie in 0-1. What is not independent counts less: n may be a fraction (`share_of_groups`). Raises ValueError for
+    n = 0 or more hits than trials.
     """
     if n < 1 or not 0 <= n_hits <= n:
         raise ValueError(f"{n_hits} of {n} is not a share")
@@ -41,6 +43,24 @@ def share(n_hits: int, n: int, z: float = 1.959964) -> Interval:
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return Interval(p, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def share_of_groups(hits: np.ndarray) -> Interval:
+    """A share of successes, truth values `group trial`, where the trials of a group may be alike; of groups, not of these trials.
+
+    The score interval for as many independent trials as would vary as much (Korn and Graubard 1998, Survey Methodology 24:193):
+    p (1 - p) over the variance of the groups' mean, less for its degrees of freedom. Where all are hits or none is, nothing is
+    known of how alike they are, and each group counts once. With one trial a group it is `share`.
+    """
+    n_groups, n_each = hits.shape
+    if n_each == 1:
+        return share(int(hits.sum()), n_groups)
+    p, n, independent = float(hits.mean()), hits.size, float(n_groups)
+    if n_groups > 1 and 0 < p < 1:
+        variance = max(float(hits.mean(1).var(ddof=1)) / n_groups, p * (1 - p) / n)
+        of_t = stdtrit(n - 1, 0.975) / stdtrit(n_groups - 1, 0.975)
+        independent = max(1.0, p * (1 - p) / variance * float(of_t) ** 2)
+    return share(p * independent, independent)
 
 
 def difference(one: Interval, other: Interval) -> Interval:

@@ -28,7 +28,7 @@ def test_a_card_is_printed_and_saved(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "relu3:7" in out
     assert "20 x 20 of 64 x 64 px" in out
     assert "Beyond the best natural image" in out
-    assert out.strip().endswith(str(file))
+    assert out.strip().endswith(f"saved: {file}")
     with Image.open(file) as image:
         assert image.width == 1000
 

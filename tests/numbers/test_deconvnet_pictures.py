@@ -236,14 +236,32 @@ def test_vectors_grey_and_four_channels() -> None:
         assert cover(net, inputs[:1], first.place, first.seen, first.energy).ran
 
 
+class Tokens(nn.Module):
+    """Patches as tokens, and one beside them: they have no place any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.own, self.mix = (
+            nn.Conv2d(3, 6, 3, stride=3),
+            nn.Parameter(torch.randn(1, 1, 6)),
+            nn.Linear(6, 5),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        return self.mix(torch.cat([self.own.expand(x.shape[0], -1, -1), x], 1)).mean(1)
+
+
 def test_wrong_use_is_told() -> None:
-    net = network(randomized(Fire(), SIZE), *SIZE)
+    net, tokens = network(randomized(Fire(), SIZE), *SIZE), network(randomized(Tokens(), (9, 15)), 9, 15)
+    tokens_layer = next(row.name for row in tokens.layers if len(row.shape) == 2)
     for message, ask in {
         "Use deconvnet, guided": lambda: project(net, IMAGES, "three", [1], way="gradient"),
         "It has 5 units": lambda: project(net, IMAGES[:1], "three", [5]),
         r"Its maps are 6 x 8": lambda: project(net, IMAGES[:1], "three", [1], [(6, 0)]),
         "3 images and": lambda: project(net, IMAGES, "three", [1, 2]),
         "It is the image itself": lambda: project(net, IMAGES[:1], "input", [1]),
+        "16 tokens have lost their place": lambda: project(tokens, IMAGES[:1, :, :9, :15], tokens_layer, [1]),
     }.items():
         with pytest.raises(UsageError, match=message):
             ask()
@@ -379,8 +397,14 @@ def test_a_neuron_at_its_ceiling_is_followed_below_it(form: nn.Module, way: str)
     assert checked.value == pytest.approx(total)
     assert checked.top == pytest.approx(3 * 8 * 12 / total)
     assert checked.confirmed
+    dark, energy = ones.clone(), found.energy.copy()
+    dark[:, :, 4, 9] = -9
+    energy[4, 9] = 0  # all is covered but a pixel that holds the sum far below zero
+    most = cover(net, dark, found.place, found.seen, energy, share=1.0, fill="zero")
+    assert most.n_px == 120
+    assert most.top == 1  # it does not fall below zero
     everything = cover(net, ones, found.place, found.seen, found.energy, share=1.0, fill="zero")
-    assert everything.top == pytest.approx(1)  # it does not fall below zero
+    assert everything.words == "Not checked: there is nothing else to cover."
     low = ones.clone()
     low[:, 1] = -9
     below = Address("form", 1, (2, 5))

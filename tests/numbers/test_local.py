@@ -374,6 +374,26 @@ def test_an_exported_program_of_any_size() -> None:
     assert walk.reach.whole_from is None, str(walk.reach)
 
 
+@pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
+def test_one_change_leaves_the_unchanged_image_as_it_was(layer: str) -> None:
+    """Asked about a single window, of a layer or of what needs whole maps (a roll), what is kept is not written over."""
+
+    class Rolled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.roll(3, 2)
+
+    net = network(randomized(Pooled(nn.Conv2d(3, 4, 3), nn.ReLU(), Rolled(), nn.Conv2d(4, 2, 1))), 20, 28)
+    step = {"2": next(each.name for each in net.graph if each.op == "roll")}.get(layer, layer)
+    image = IMAGE[:, :, :20, :28]
+    walk = net.local(image, step)
+    before = walk.value.clone()
+    for top in ((2, 3), (11, 20)):
+        patch = torch.randn(1, 3, 4, 5)
+        expected = net.run(filled(image, [top], patch), [step])[step]
+        assert relative_error(walk(np.array([top]), patch), expected) < 1e-5
+    assert torch.equal(walk.value, before)
+
+
 def test_an_answer_does_not_depend_on_its_batch_or_the_order() -> None:
     net = _read("mixed")
     walk, patches = walk_of(net), noise(len(ALL), (8, 8))

@@ -8,6 +8,7 @@ from math import pi
 import numpy as np
 import pytest
 import torch
+from one_relu import WAYS as WRITTEN
 from small_networks import Pooled, network
 from torch import nn
 from torch.nn import functional as F
@@ -36,9 +37,13 @@ from convscope.instruments.appearance import (
     objective,
     prior,
 )
-from convscope.instruments.appearance.drive import likeness
+from convscope.instruments.appearance.covering import cover, walk_for
+from convscope.instruments.appearance.deconvnet_picture import project
+from convscope.instruments.appearance.drive import Drive, likeness
+from convscope.instruments.appearance.driven import n_top
 from convscope.instruments.appearance.own_picture import own_picture
 from convscope.instruments.appearance.regularise import fine
+from convscope.walks.rectifiers import rectifier
 
 SIDE = 9
 EDGE_DEG = 30.0
@@ -443,9 +448,12 @@ def test_high_power_is_the_variance_of_a_grating_above_half_nyquist() -> None:
 
 
 def test_what_is_fine_is_the_derivative_of_half_its_power() -> None:
-    images = torch.rand(2, 3, 13, 18, dtype=torch.float64, requires_grad=True)
-    (expected,) = torch.autograd.grad(high_power(images)[0].sum() * 3 * 13 * 18 / 2, images)
+    images = torch.rand(2, 3, 15, 18, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(high_power(images)[0].sum() * 3 * 15 * 18 / 2, images)
     assert torch.allclose(fine(images.detach()), expected, atol=1e-9)
+    odd = images[:, :, :13, :17].detach()  # primes: enlarged
+    (expected,) = torch.autograd.grad(high_power(images[:, :, :13, :17])[0].sum() * 3 * 13 * 17 / 2, images)
+    assert float(F.cosine_similarity(fine(odd).flatten(), expected[:, :, :13, :17].flatten(), 0)) > 0.9
 
 
 def test_a_quiet_picture_has_less_fine_noise_and_drives_nearly_as_much(random: cs.Network) -> None:
@@ -554,14 +562,20 @@ def test_checks_are_told_in_words(planted: cs.Network) -> None:
     assert f"{good.high_frac * 100:.0f} % of its power" in good.words
     assert f"raw ascent {good.raw_frac * 100:.0f} %" in good.words
     assert driven(found, natural=2 * value)[0].words.startswith(f"Drives the unit to {value:#.3g}; its best natural")
-    between = (value + min(good.rendered, good.shifted)) / 2
-    assert "but " in driven(found, natural=between)[0].words
+    weaker = replace(good, shifted=value, weakest=0.8 * value, natural=0.9 * value).words
+    assert (
+        f"but moved by a pixel in any direction to {0.8 * value:#.3g}; its best natural image to {0.9 * value:#.3g}"
+        in weaker
+    )
     assert [driven(found, natural=n)[0].outcome for n in (0.2 * value, 2 * value, None)] == [
         "passes",
         "fails",
         "not run",
     ]
-    assert driven(QUICK(planted, "relu:3")[0])[0].outcome == "fails"
+    (dead,) = QUICK(planted, "relu:3")
+    assert driven(dead)[0].outcome == "not run"
+    assert driven(dead, natural=0.0)[0].outcome == "fails"
+    assert driven(dead, natural=0.0)[0].words.startswith("Nothing that was tried turns the unit on; its best natural")
     (down,) = QUICK(planted, objective(planted, "conv:0", negative=True))
     check = driven(down, natural=float(down.values) / 2)[0]
     assert check.words.startswith(
@@ -592,6 +606,13 @@ def test_shifts_are_measured_on_shifted_bytes(planted: cs.Network) -> None:
     check = driven(found)[0]
     assert check.shifted == pytest.approx(np.mean(expected), rel=1e-4)
     assert check.weakest == pytest.approx(np.min(expected), rel=1e-4)
+    assert check.weakest < check.shifted
+    between = driven(found, natural=(check.weakest + min(check.shifted, check.rendered)) / 2)[0]
+    assert between.outcome == "fails", "one of the four directions is enough to lose it"
+    assert "in any direction" in between.failed[0]
+    assert between.is_beyond is False
+    assert driven(found, natural=0.99 * check.held)[0].is_beyond
+    assert check.is_beyond is None
 
 
 def test_a_class_is_tried_on_another_network() -> None:
@@ -604,6 +625,8 @@ def test_a_class_is_tried_on_another_network() -> None:
         logits = net(net.preprocess.normalize(found.images))
     assert int(logits.argmax()) == 2
     assert check.other_rank in range(4)
+    assert check.other_top == 1  # of four classes, being among the first five would say nothing
+    assert check.passed == (check.other_rank == 0)
     assert driven(QUICK(net, "0:1")[0], other=other)[0].other_rank is None
 
 
@@ -616,6 +639,189 @@ def test_a_saturated_unit_is_not_asked_for_more() -> None:
     check = driven(found, natural=6.0)[0]
     assert check.reached_ceiling
     assert check.passed
+    assert check.is_beyond
+
+
+class AtZero(nn.Module):
+    """A unit that is off in every picture, with no gradient anywhere; a max-pool above."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 3)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.constant_(self.conv.bias, -1.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(self.conv(x).relu(), 2).mean((2, 3))
+
+
+@pytest.mark.parametrize("asked", ["conv:0", "relu:0", "max_pool2d:0"])
+def test_nought_in_the_picture_and_in_every_image_is_not_a_ceiling(asked: str) -> None:
+    net = network(AtZero(), 14, 19)
+    (found,), (raw,) = SHORT(net, asked), replace(RAW, n_steps=4)(net, asked)
+    natural = 0.0 if asked != "conv:0" else -1.0
+    check = driven(found, natural=natural, raw=raw)[0]
+    assert check.silent
+    assert not check.reached_ceiling
+    assert check.is_beyond is False
+    assert check.outcome == "fails"
+    assert driven(found)[0].outcome == "not run"
+
+
+def test_raw_ascent_that_found_nothing_is_no_control(planted: cs.Network) -> None:
+    (found,), (raw,) = QUICK(planted, "relu:0"), replace(RAW, n_steps=4)(planted, "relu:0")
+    void = replace(raw, values=torch.zeros_like(raw.values))
+    assert void.silent
+    check, known = driven(found, natural=0.1, raw=void)[0], driven(found, natural=0.1, raw=raw)[0]
+    assert (check.raw_void, check.raw_frac, check.raw_power, check.frac_of_raw) == (True, None, None, None)
+    assert "high frequencies: raw ascent found nothing" in check.untried
+    assert check.words.endswith("(raw ascent found nothing).")
+    assert not known.raw_void
+    assert known.raw_frac is not None
+
+
+# Rectifiers, however they are written
+
+AS_RELU = {name: WRITTEN[name] for name in ("F.relu", "clamp", "threshold", "maximum", "maximum, the other way round")}
+AS_RELU6: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu6": F.relu6,
+    "clamp": lambda x: x.clamp(0, 6),
+    "clamp by tensors": lambda x: x.clamp(torch.tensor(0.0), torch.tensor(6.0)),
+    "hardtanh": lambda x: F.hardtanh(x, 0.0, 6.0),
+}
+
+
+class Rectified(nn.Module):
+    """A unit that noise does not turn on, then a max-pool; the rectifier is written in some way."""
+
+    def __init__(self, way: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.top, self.way = nn.Conv2d(3, 4, 5), nn.Conv2d(4, 3, 1), way
+        with torch.no_grad():
+            self.conv.weight[1] *= 8
+            self.conv.bias[1] = -9
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.top(F.max_pool2d(self.way(self.conv(x)), 2)).mean((2, 3))
+
+
+@pytest.mark.parametrize("ways", [AS_RELU, AS_RELU6], ids=["relu", "relu6"])
+def test_a_rectifier_is_followed_and_covered_alike_however_it_is_written(
+    ways: dict[str, Callable[[torch.Tensor], torch.Tensor]],
+) -> None:
+    image = torch.rand(1, 3, 23, 30, generator=torch.Generator().manual_seed(1))
+    values, drops = {}, {}
+    for name, way in ways.items():
+        net = network(Rectified(way), 23, 30)
+        layer = next(step.name for step in net.graph if step.name not in ("conv", "top") and step.is_layer)
+        (found,) = SHORT(net, f"{layer}:1")
+        assert found.objective.driven == "conv"
+        assert found.objective.ceiling == (6 if ways is AS_RELU6 else None)
+        assert not found.silent
+        values[name] = float(found.values)
+        inputs = 40 * net.preprocess.normalize(image)
+        (one,) = project(net, inputs, layer, [2])
+        assert one.value > 5
+        assert (walk_for(net, inputs, layer).graph.output == "conv") == (ways is AS_RELU6)
+        covered = cover(net, inputs, one.place, one.seen, one.energy)
+        if name != "threshold":  # what it sees is not known: the whole image is covered
+            drops[name] = (covered.value, covered.top, covered.shifted, covered.centre, *covered.random_each)
+    assert len(drops) >= 4
+    for name in ways:
+        assert values[name] == pytest.approx(next(iter(values.values())), rel=1e-4), name
+        assert name not in drops or drops[name] == pytest.approx(next(iter(drops.values())), rel=1e-4), name
+
+
+def test_what_is_no_rectifier_is_not_taken_for_one() -> None:
+    for way in (lambda x: x.clamp(max=6), lambda x: F.threshold(x, 0.0, -1.0), lambda x: torch.maximum(x, 0.5 - x)):
+        net = network(Rectified(way), 23, 30)
+        assert not any(rectifier(step, net.graph) for step in net.graph)
+
+
+class Joined(nn.Module):
+    """Max-pools over a join of rectified maps, one above the other; units are off in noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.norm = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 3, 3, bias=False), nn.BatchNorm2d(3)
+        self.pool, self.pool2 = nn.MaxPool2d((2, 3), padding=(1, 1)), nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.one.bias.data -= 3
+        self.norm.bias.data -= 3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([self.one(x).relu(), F.relu6(self.norm(self.two(x)))], 1)
+        return self.pool2(self.pool(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(("asked", "ceiling"), [("pool:1", None), ("pool:3", 6), ("pool2:1", None), ("pool2:4", 6)])
+def test_units_of_a_pool_are_followed_below_the_rectifier_it_reads(asked: str, ceiling: float | None) -> None:
+    """What is followed, rectified, is the unit itself; so it has a gradient where the unit has none."""
+    net = network(Joined(), 46, 61)
+    (found,) = SHORT(net, asked)
+    where, unit = found.canvas, int(asked.rpartition(":")[2])
+    own = unit if unit < 2 else unit - 2
+    assert found.objective.ceiling == ceiling
+    assert not where.is_whole
+    images = torch.rand(2, 3, *where.size)
+    followed, shown = (where.maps(net.preprocess.normalize(images), name) for name in (where.layer, where.shown))
+    assert float(followed[:, own].max()) < 0
+    assert torch.equal(followed[:, own].clamp(0, ceiling), shown[:, unit])
+    louder = 30 * net.preprocess.normalize(images)
+    followed, shown = (where.maps(louder, name) for name in (where.layer, where.shown))
+    assert torch.equal(followed[:, own].clamp(0, ceiling), shown[:, unit])
+    assert float(shown[:, unit].max()) > 0
+    drive = Drive(where, [found.objective] * 2, 1, 0.0)
+    assert float(drive.derivative(images).abs().max()) > 0
+    assert found.curve[-1, 0] > found.curve[0, 0]
+    (at,) = SHORT(net, f"{asked}@0,1")
+    assert at.canvas.is_whole
+    assert at.curve[-1, 0] > at.curve[0, 0]
+
+
+# Classes with odd names
+
+
+def named(net: cs.Network, *names: str) -> cs.Network:
+    return replace(net, classes=cs.Classes.of(names))
+
+
+def test_a_name_comes_before_an_index_and_a_doubled_name_is_nobody_else_s() -> None:
+    torch.manual_seed(0)
+    net = network(Dense(), 14, 19)
+    for i, name in enumerate(("1", "10", "2", "0")):
+        assert objective(named(net, "1", "10", "2", "0"), name).target == i
+    assert objective(named(net, "1", "10", "2", "x"), "3").target == 3
+    assert objective(named(net, "1", "10", "2", "0"), 1).target == 1
+    with pytest.raises(ImagesError, match="stands for the classes"):
+        objective(named(net, "7", "7", "2", "0"), "7")
+    other = named(network(Dense(), 14, 19), "crane", "owl", "rail", "tern")
+    (found,) = SHORT(named(net, "crane", "crane", "owl", "tern"), 1)
+    check = driven(found, other=other)[0]
+    assert check.rank is not None, "of its own network the index is known"
+    assert check.other_rank is None
+    (found,) = SHORT(named(net, "owl", "crane", "rail", "tern"), 1)
+    assert driven(found, other=other)[0].other_rank in range(4)
+    assert driven(found, other=named(other, "crane", "crane", "owl", "tern"))[0].other_rank is None
+
+
+def test_how_many_guesses_another_network_has_is_said() -> None:
+    """Of four classes only the first guess counts: any is among the first five."""
+    assert [n_top(n) for n in (2, 5, 49, 50, 1000)] == [1, 1, 1, 5, 5]
+    torch.manual_seed(0)
+    net, other = (network(Dense(), *size) for size in ((14, 19), (18, 15)))
+    (found,) = SHORT(net, 2)
+    check = driven(found, other=other)[0]
+    first, second = (replace(check, other_rank=rank).words for rank in (0, 1))
+    assert f"{other.name}'s first (recognised: its first)." in first
+    assert f"{other.name}'s second (not recognised: not its first)." in second
+    many = replace(check, other_rank=3, other_top=5).words
+    assert f"{other.name}'s fourth (recognised: among its first 5)." in many
+
+
+def test_an_objective_is_short_to_read(planted: cs.Network) -> None:
+    assert "tensor" not in repr(objective(planted, "relu:0"))
 
 
 def test_a_unit_that_nothing_raises_further_is_not_asked_for_more() -> None:

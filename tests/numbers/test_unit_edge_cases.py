@@ -200,6 +200,12 @@ def test_an_exemplar_that_cannot_be_read_again_is_named(tmp_path: Path) -> None:
     assert [one.id for one in found.patches] == [one.id for one in whole.patches if one.id != gone]
     assert "could not be read again" in found.words
     assert gone in found.words
+    assert found.n_images == 4
+    (told,) = exemplars(net, images, "relu", (1,), 4, table=table, n_images=3)
+    assert told.n_images == 3
+    (swept_again,) = exemplars(net, images, "relu", (1,), 4)
+    assert swept_again.n_images == 3
+    assert " of 3 images" in swept_again.words
 
 
 # Fields and images
@@ -219,17 +225,36 @@ def test_an_image_smaller_than_the_field_is_seen_whole() -> None:
             assert found.covered.n_px == max(1, round(0.1 * found.projection.seen.n_px))
 
 
-def test_a_field_of_one_pixel_cannot_be_compared_and_is_not_confirmed() -> None:
+def test_a_field_of_one_pixel_cannot_be_compared_and_is_not_checked() -> None:
     """Whatever is covered is all there is: random pixels are the same pixel."""
     module = randomized(Pooled(nn.Conv2d(3, 4, 1), nn.ReLU()), SIZE)
     net = network(module, *SIZE)
     found = exemplar(net, torch.rand(1, 3, *SIZE), "1", 0)
     assert found.pixels.shape == (1, 1, 3)
+    assert found.value > 0
     assert found.covered is not None
-    if found.covered.ran:
-        assert found.covered.n_px == 1
-        assert np.isnan(found.covered.shifted)
-        assert not found.covered.confirmed
+    assert not found.covered.confirmed
+    assert found.covered.words == "Not checked: there is nothing else to cover."
+
+
+@pytest.mark.parametrize("outline", ["deconvnet", "guided", "occlusion"])
+def test_a_neuron_that_sees_padding_only_has_an_empty_patch_and_says_so(outline: str) -> None:
+    """At the corners of a padded 1 x 1 convolution there is the bias alone."""
+    module = randomized(Pooled(nn.Conv2d(3, 4, 1, padding=2), nn.ReLU()), SIZE)
+    with torch.no_grad():
+        module[0].bias[2] = 50
+    net = network(module, *SIZE)
+    for position in ((0, 0), (0, 5), (14, 16)):
+        found = exemplar(net, torch.rand(1, 3, *SIZE), "1", 2, position, outline=outline)
+        assert found.value == pytest.approx(50)
+        assert found.part.size == found.pixels.size == 0
+        assert found.part.shape == found.pixels.shape[:2]
+        assert found.projection.notes[-1] == "It sees padding only."
+        assert found.covered is not None
+        assert found.covered.words == "Not checked: it sees padding only."
+    pixels = np.zeros((3, *SIZE, 3), np.uint8)
+    (shown,) = exemplars(net, cs.images(pixels), "1", (2,), 2, outline=outline)
+    assert len(shown.patches) == 2
 
 
 # Mosaics

@@ -13,7 +13,7 @@ from convscope.cli import main
 from convscope.errors import UsageError
 from convscope.finding import Finding, Verdict
 from convscope.instruments.appearance.drive import Drive
-from convscope.intervals import difference, share
+from convscope.intervals import difference, share, share_of_groups
 from convscope.study import observers, patterns
 from convscope.study.asked import question_of
 from convscope.study.claim import Measured
@@ -82,6 +82,42 @@ def test_few_classes_leave_it_open() -> None:
     assert "it takes 6" in finding.reason
 
 
+def test_several_pictures_of_a_class_count_as_what_they_tell_of_classes() -> None:
+    """Of 8 classes, 4 pictures each, where classes differ, the interval holds the share of all classes 19 times of 20."""
+    rng = np.random.default_rng(0)
+    held = held_alone = 0
+    for _ in range(1000):
+        of_class = rng.beta(0.6, 0.6, 8)
+        hits = rng.random((8, 4)) < of_class[:, None]
+        own, alone = share_of_groups(hits), share(int(hits.sum()), hits.size)
+        assert own.value == pytest.approx(alone.value)
+        held += own.low <= 0.5 <= own.high
+        held_alone += alone.low <= 0.5 <= alone.high
+    assert held >= 940
+    assert held_alone < 850
+    one_each = rng.random((40, 1)) < 0.3
+    assert share_of_groups(one_each) == share(int(one_each.sum()), 40)
+    assert share_of_groups(np.ones((7, 3), bool)) == share(7, 7)
+    assert not share_of_groups(np.zeros((7, 3), bool)).high < share(0, 7).high
+
+
+def test_a_study_with_several_pictures_of_few_classes_counts_classes() -> None:
+    rows = {kind: [0 if kind == "trained" else 5] * 8 for kind in KINDS}
+    pictures = [
+        {"what": "classes", "classes": list(range(8)), "picture": i, "ranks": rows, "n_top": 1} for i in range(3)
+    ]
+    who = {"what": OBSERVER, "name": "a friend", "n_right": 70, "n": 100, "n_classes": 10, "n_top": 1, "enough": True}
+    nameless = replace(planted_network(), classes=None)
+    finding = PreferredPatterns().find(
+        Measured(nameless, planted_images(8), (), rows={CLAIM: [who, *pictures]}),
+    )
+    assert finding.value == share(8, 8)
+    assert finding.resampled == "classes"
+    told = {control.name: control.what for control in finding.controls}
+    assert "Chance is 20% for whoever tells the raised from the lowered" in told[KINDS["direction"]]
+    assert all(("Chance" in what) == (name == KINDS["direction"]) for name, what in told.items())
+
+
 def test_the_difference_of_two_shares_is_that_of_newcombe() -> None:
     """His table II: 56/70 against 48/80 is .2, .0524 to .3339; 10/10 against 0/10 is 1, .6075 to 1."""
     first, second = difference(share(56, 70), share(48, 80)), difference(share(10, 10), share(0, 10))
@@ -142,10 +178,24 @@ def test_another_network_is_asked_by_the_names_of_classes() -> None:
     pixels = torch.rand(5, 3, 21, 34)
     ranks = found.ranks(pixels, [0, 2, 3, 0, 2])
     logits = net(net.preprocess.normalize(pixels)).detach()
-    assert ranks == [int((row > row[i]).sum()) for row, i in zip(logits, [3, 1, 0, 3, 1], strict=True)]
+    shared = logits[:, [0, 1, 3]]  # what it makes of violet does not count: the network has no such class
+    assert ranks == [int((row > whole[i]).sum()) for row, whole, i in zip(shared, logits, [3, 1, 0, 3, 1], strict=True)]
+    assert max(ranks) < len(found.known)
     assert found.natural[1] == 30, "images of green, which it does not know, are not shown to it"
     same = replace(net, classes=None)
     assert len(known_classes(question(planted_images(8), same))) == 4, "without names, equally many classes"
+
+
+def test_a_name_that_two_classes_have_is_not_known() -> None:
+    net = planted_network()
+    for own, there, known in (
+        (("crane", "crane", "owl", "rail"), ("owl", "crane", "tern", "rail"), [(2, 0), (3, 3)]),
+        (("owl", "crane", "tern", "rail"), ("crane", "crane", "owl", "rail"), [(0, 2), (3, 3)]),
+        (("a", "a", "a", "a"), ("a", "b", "c", "d"), []),
+    ):
+        networks = [replace(net, classes=cs.Classes.of(names)) for names in (own, there)]
+        found = observers.known_there(*networks)
+        assert list(zip(*(indices.tolist() for indices in found), strict=True)) == known
 
 
 def test_without_labels_it_is_asked_whether_it_agrees_on_natural_images() -> None:

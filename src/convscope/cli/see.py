@@ -65,7 +65,7 @@ def command(
     pictures, where in images it answers, pictures optimised to drive it; each with its check. LAYER alone gives the sheet of a
     layer, LAYER:UNIT@y,x one neuron, the name of a class its logit.
 
-    Stopped with Ctrl-C during the ascent, the pictures are kept as far as they have got.
+    Stopped with Ctrl-C during the ascent, the pictures are kept as far as they have got, and no further place is looked at.
     """
     from convscope.images import images as open_images
     from convscope.network import load
@@ -90,9 +90,13 @@ def command(
     if as_json:
         click.echo(document("see", {"sheets": [sheet.as_dict() for sheet in found]}))
     if save is not None:
-        click.echo(str(_saved(found, save)), err=as_json)
+        click.echo(f"saved: {_saved(found, save)}", err=as_json)
     elif not as_json:
         click.echo("pictures: give --save card.png or card.html", err=True)
+    if found and found[-1].stopped:
+        left = len(places) - len(found)
+        click.echo(f"stopped; {left:,} place{'s' if left > 1 else ''} left out" if left else "stopped", err=True)
+        raise SystemExit(130)
     if strict and any(sheet.failed for sheet in found):
         raise SystemExit(4)
 
@@ -111,6 +115,10 @@ def _kept(made: "Iterator[Sheet]", save: str | None, *, as_json: bool) -> "Itera
 def _saved(found: "list[Sheet]", save: str) -> Path:
     from convscope.see.page import page
 
+    if Path(save).suffix == ".json" and len(found) > 1:
+        text = document("see", {"sheets": [sheet.as_dict() for sheet in found]})
+        Path(save).write_text(text + "\n", encoding="utf-8")
+        return Path(save)
     if _is_folder(save) or (Path(save).suffix == ".html" and len(found) > 1):
         path = Path(save) / "see.html" if _is_folder(save) else Path(save)
         path.write_text(page(found), encoding="ascii")
@@ -148,8 +156,9 @@ def _check_save(save: str | None, n: int) -> None:
         return
     if Path(save).suffix not in (".png", ".html", ".json"):
         raise click.UsageError(f"--save {save}: give .png, .html or .json, or a folder that ends in '/'.")
-    if n > 1 and Path(save).suffix != ".html":
+    if n > 1 and Path(save).suffix == ".png":
         raise click.UsageError(f"--save {save} holds one sheet, and {n} were asked for: give FILE.html, or a folder.")
+    Path(save).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _is_folder(save: str) -> bool:
@@ -165,7 +174,7 @@ def _numbers(units: str | None) -> tuple[int, ...] | None:
     if units is None:
         return None
     parts = [part.strip() for part in units.split(",") if part.strip()]
-    if not parts or not all(part.isdigit() for part in parts):
+    if not parts or not all(part.isdecimal() for part in parts):
         raise click.UsageError(f"--units {units}: write their numbers with commas between, as 3,17,40.")
     return tuple(int(part) for part in parts)
 

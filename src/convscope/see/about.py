@@ -34,8 +34,8 @@ def facts_of(network: Network, what: Asked, own: OfLayer | None) -> tuple[tuple[
     found = [("layer", place), ("unit" if what.unit is not None else "units", where)]
     found.append(("maps", " x ".join(map(str, size)) if size else "one value for each image"))
     found.append(("sees", sees(network, what.layer)))
-    if own is not None and what.unit is not None and own.moments is not None:
-        found.append(("answers", on_text(own, what.unit)))
+    if own is not None and what.unit is not None:
+        found.append(("answers", on_text(own, what.unit, has_places=len(size) == 2)))
     return tuple(found)
 
 
@@ -53,13 +53,13 @@ def sees(network: Network, layer: str) -> str:
     return f"{high:g} x {wide:g} of {whole}, every {step:g} px"
 
 
-def on_text(own: OfLayer, unit: int) -> str:
+def on_text(own: OfLayer, unit: int, *, has_places: bool) -> str:
     """How often a unit is on, and how strongly."""
     moments, values = own.moments, own.distribution
     if moments is None:
         return f"Peak {number(float(own.exemplars.values[unit, 0]))}."
     text = f"Above zero in {moments.on_frac[unit]:.0%} of {moments.n_images:,} images"
-    if values is not None:
+    if values is not None and has_places:
         text += (
             f", at {values.active_frac[unit]:.2g} of the positions"
             if values.active_frac[unit] < 0.995
@@ -78,17 +78,36 @@ def network_of(network: Network) -> dict[str, Any]:
 
 
 def repeat(
-    network: Network, place: str, images: Images | None, seed: int, settings: Mapping[str, Any]
+    network: Network,
+    place: str,
+    images: Images | None,
+    settings: Mapping[str, Any],
+    usual: Mapping[str, Any],
+    other: Network | None = None,
 ) -> tuple[str, ...]:
-    """How to ask the same again: a command, and a line of Python."""
-    words = ["convscope", "see", network.name, place]
-    if Path(network.weights).suffix:  # a file, not "random" or "its own"
-        words += ["--weights", network.weights]
-    words += [] if images is None else ["--images", "IMAGES"]
-    words += [word for name, value in settings.items() for word in (f"--{_OPTIONS.get(name, name)}", str(value))]
-    shown = "" if images is None else ", images"
-    python = "".join(f", {name}={value!r}" for name, value in settings.items())
+    """How to ask the same again: a command, and a line of Python; settings that are as usual are left out."""
+    words = ["convscope", "see", network.name, place, *_weights(network, "--weights")]
+    shown = ""
+    if images is not None:
+        source, whole = source_of(images), len(images.source.ids)
+        words += ["--images", source if source.startswith("builtin:") else "IMAGES"]
+        words += ["--limit", str(len(images))] if len(images) < whole else []
+        shown = ", images"
+    if other is not None:
+        words += ["--other", other.name, *_weights(other, "--other-weights")]
+        shown += ", other=other"
+    changed = {name: value for name, value in settings.items() if value != usual[name] and name != "seed"}
+    for name, value in changed.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        words += [f"--{_OPTIONS.get(name, name)}", text]
+    python = "".join(f", {name}={value!r}" for name, value in changed.items())
+    seed = settings["seed"]
     return shlex.join([*words, "--seed", str(seed)]), f"cs.see(net, {place!r}{shown}{python}, seed={seed})"
 
 
-_OPTIONS = {"n_steps": "steps"}
+def _weights(network: Network, option: str) -> list[str]:
+    """The option that gives a network's weights, where they are a file (not "random", or its own)."""
+    return [option, network.weights] if Path(network.weights).suffix else []
+
+
+_OPTIONS = {"n_steps": "steps", "scale": "map-scale"}

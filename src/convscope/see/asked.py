@@ -1,9 +1,11 @@
 """What is to be seen?  A layer, a unit, a neuron at one position, or a class."""
 
+import operator
 from dataclasses import dataclass
 
 from convscope.errors import UnknownNameError, UsageError
-from convscope.graph.graph import INPUT
+from convscope.graph.graph import INPUT, Ref, Step
+from convscope.graph.layout import UNIT
 from convscope.network import Network
 from convscope.network.address import Address
 
@@ -17,6 +19,7 @@ class Asked:
     unit: int | None = None
     position: tuple[int, int] | None = None
     target: int | None = None  # the class that the unit stands for, if it is a logit
+    note: str = ""  # where the unit of a concatenation comes from: that is what is looked at
 
 
 def asked(network: Network, place: str | int) -> Asked:
@@ -41,7 +44,42 @@ def asked(network: Network, place: str | int) -> Asked:
     target = unit if layer in (network.output, logits_layer(network)) and unit is not None else None
     where = "" if unit is None else f":{unit}"
     where += "" if address.position is None else f"@{address.position[0]},{address.position[1]}"
-    return Asked(layer + where, layer, unit, address.position, target)
+    own, own_unit = (layer, unit) if unit is None else _branch(network, layer, unit)
+    note = (
+        f"Unit {unit} of the concatenation '{layer}' is unit {own_unit} of '{own}', which is shown."
+        if own != layer
+        else ""
+    )
+    return Asked(layer + where, own, own_unit, address.position, target, note)
+
+
+def has_no_place(network: Network, layer: str) -> bool:
+    """Whether a layer's units have values that stand at no place of the image (tokens)."""
+    layout = network.graph[layer].layout[0]
+    return layout is None or len(layout.map_shape) == 2
+
+
+def _branch(network: Network, layer: str, unit: int) -> tuple[str, int]:
+    """Where a unit of a concatenation comes from: the branch's layer, and its number there; else the same."""
+    step, number = network.graph[layer], unit
+    while step.op == "cat" and _joins_units(step):
+        for part in step.args[0]:
+            below = network.graph.by_name.get(part.step) if isinstance(part, Ref) else None
+            layout = None if below is None else below.layout[0]
+            if below is None or layout is None:
+                return layer, unit
+            if number < layout.map_shape[0]:
+                step = below
+                break
+            number -= layout.map_shape[0]
+        else:
+            return layer, unit
+    return (step.name, number) if step.is_layer else (layer, unit)
+
+
+def _joins_units(step: Step) -> bool:
+    dim, layout = int(step.argument(1, "dim", 0)), step.layout[0]
+    return layout is not None and any(atom.axis == UNIT for atom in layout.dims[dim])
 
 
 def _address(network: Network, place: str) -> Address:
@@ -65,12 +103,23 @@ def logits_layer(network: Network) -> str:
 def _class(network: Network, place: str | int) -> int | None:
     """The class that is meant, if one is: its index, or its name where no layer is called so."""
     names = () if network.classes is None else network.classes.names
-    if isinstance(place, int):
-        if not 0 <= place < network.n_classes:
+    if not isinstance(place, str):
+        try:
+            target = operator.index(place)
+        except TypeError:
             raise UsageError(
-                f"Class {place} was to be seen.", f"The network has {network.n_classes} classes.", "Count from 0."
+                f"{place!r} was to be seen.",
+                f"That is {type(place).__name__}.",
+                "Give LAYER, LAYER:UNIT, LAYER:UNIT@y,x as text, or a class by name or index; several with convscope.see.sheets.",
+            ) from None
+        if not 0 <= target < network.n_classes:
+            raise UsageError(
+                f"Class {target} was to be seen.", f"The network has {network.n_classes} classes.", "Count from 0."
             )
-        return place
+        return target
     layer = place.partition(":")[0]
-    known = layer in network.layers.names or layer in network.graph.modules
-    return list(names).index(place) if place in names and not known else None
+    if layer in network.layers.names or layer in network.graph.modules:
+        return None
+    alike = [i for i, name in enumerate(names) if name.casefold() == place.casefold()]
+    exact = [i for i in alike if names[i] == place]
+    return exact[0] if exact else alike[0] if len(alike) == 1 else None

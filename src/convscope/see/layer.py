@@ -7,6 +7,7 @@ import numpy as np
 
 from convscope.errors import ImagesError, MissingRuleError, UsageError
 from convscope.images import Images
+from convscope.instruments.appearance.colour import image_rgb
 from convscope.instruments.appearance.driven import driven
 from convscope.instruments.appearance.exemplars import UnitExemplars, exemplars
 from convscope.instruments.appearance.maps import Maps, maps_of
@@ -24,6 +25,7 @@ from convscope.words import number
 N_UNITS, N_PATCHES = 12, 5
 N_MARKED = 5
 UNIT_PX = 88
+MOST_NAMED = 40  # units whose order is written out
 ORDERS = ("number", "response", "tuned")
 Progress = Callable[[str, int, int], None]
 
@@ -61,8 +63,12 @@ def layer_sheet(
     held = weights.weights_or_none(network, what.layer)
     first = held is not None and held.reads_pixels
     _check_sort(settings.sort, what.layer, known=first or images is not None)
-    sections = list(weights.family_sections(network, what.layer)) if first else []
-    notes: list[str] = []
+    sections = [weights.family_section(network, held.layer)] if held is not None and first else []
+    notes = (
+        []
+        if images is not None
+        else ["No images were given: no patches, and nothing to hold optimised pictures against."]
+    )
     shown: tuple[UnitExemplars, ...] = ()
     if images is not None:
         if found is None:
@@ -73,7 +79,8 @@ def layer_sheet(
         sections += [maps_section] if maps_section else []
         notes += found.notes
         shown = _patches(network, what.layer, units, found, settings, progress, notes)
-    made = _optimised(network, what.layer, units, found, settings, progress)
+    made, stopped = _optimised(network, what.layer, units, found, settings, progress)
+    notes += ["The ascent was stopped: pictures are as far as they had got."] if stopped else []
     sections += [_unit(network, what.layer, unit, _of(shown, unit), made.get(unit)) for unit in units]
     return Sheet(
         layer=what.layer,
@@ -88,7 +95,8 @@ def layer_sheet(
         network=network_of(network),
         images=None if images is None or found is None else {"source": source_of(images), "n": found.n_images},
         settings={**vars(settings), "units": list(units)},
-        repeat=repeat(network, what.layer, images, settings.seed, {"units": ",".join(map(str, units))}),
+        repeat=repeat(network, what.layer, images, vars(settings), vars(Settings())),
+        stopped=stopped,
         numbers={"units": [_numbers(unit, _of(shown, unit)) for unit in units]},
     )
 
@@ -134,14 +142,22 @@ def _maps(
     maps = maps_of(network, inputs, layer)
     order: str | Sequence[int] = settings.sort
     if settings.sort == "tuned":
-        order = tuned_order(network, layer, found, lambda done, total: progress("tuning", done, total))
+        try:
+            order = tuned_order(network, layer, found, lambda done, total: progress("tuning", done, total))
+        except MissingRuleError as error:
+            notes.append(f"{patches.no_rules(error)} The maps stand in the order of their numbers.")
+            order = "number"
     drawn = mosaic(maps, order, settings.scale, settings.mark)
     framed = ", ".join(map(str, drawn.marked)) or "none"
     legend = " ... ".join(drawn.legend)
     words = f"{picture.id}: {drawn.words} Sorted by {_SORTED[settings.sort]}; the strongest are framed: {framed}."
     words += f" Colours: {legend}."
-    pictures = (("maps", np.asarray(drawn.image.convert("RGB"))),)
-    return Section("maps", "The maps of an image", words, (Tile(pictures, "", Outcome.NONE, _described(maps)),), 0)
+    if order != "number":
+        named = ", ".join(map(str, drawn.units[:MOST_NAMED]))
+        words += f" In order: {named}{' ...' if len(drawn.units) > MOST_NAMED else ''}."
+    whole = Tile((("image", image_rgb(inputs, network.preprocess)),), picture.id)
+    mosaic_tile = Tile((("maps", np.asarray(drawn.image.convert("RGB"))),), "", Outcome.NONE, _described(maps))
+    return Section("maps", "The maps of an image", words, (whole, mosaic_tile), 0)
 
 
 _SORTED = {"number": "number", "response": "response", "tuned": "what they are tuned to, family by family"}
@@ -181,22 +197,23 @@ def _patches(
 
 def _optimised(
     network: Network, layer: str, units: Sequence[int], found: Swept | None, settings: Settings, progress: Progress
-) -> dict[int, Tile]:
-    """The picture that drives each unit, by unit; all are made together."""
+) -> tuple[dict[int, Tile], bool]:
+    """The picture that drives each unit, by unit, and whether Ctrl-C ended it; all are made together."""
     if not settings.n_steps:
-        return {}
+        return {}, False
     ascent = Optimise(n_steps=settings.n_steps, seed=settings.seed)
     told = lambda done, total: progress("optimised pictures", done, total)  # noqa: E731
-    tiles_by_unit = {}
-    for unit, one in zip(units, ascent(network, [f"{layer}:{unit}" for unit in units], progress=told), strict=False):
+    asked = {f"{layer}:{unit}": unit for unit in units}
+    made = {}
+    results = ascent(network, list(asked), progress=told)
+    for one in results:
+        unit = asked[one.objective.words]
         natural = None if found is None else float(found.layers[layer].highest()[unit])
         (checked,) = driven(one, natural=natural if natural is not None and np.isfinite(natural) else None)
         shown = tiles.pixels_rgb(one.pixels[0][one.canvas.seen], network.preprocess)
-        outcome = Outcome(checked.outcome)
-        tiles_by_unit[unit] = Tile(
-            (("optimised", shown),), f"optimised: {number(float(one.values[0]))}", outcome, checked.words
-        )
-    return tiles_by_unit
+        caption = f"optimised: {number(float(one.values[0]))}"
+        made[unit] = Tile((("optimised", shown),), caption, Outcome(checked.outcome), checked.words)
+    return made, len(results) < len(units) or any(one.interrupted for one in results)
 
 
 def _of(shown: Sequence[UnitExemplars], unit: int) -> UnitExemplars | None:
@@ -232,20 +249,13 @@ def _sentence(
 
 def _checks(shown: Sequence[UnitExemplars], made: dict[int, Tile]) -> tuple[Checked, ...]:
     """What the checks of all units come to."""
-    rows = []
-    n, of = (sum(one.confirmed[i] for one in shown) for i in (0, 1))
-    if of:
-        outcome = Outcome.PASSES if 2 * n > of else Outcome.FAILS
-        words = f"{n} of {of} patches: covering what the picture marks lowers the unit at least twice as much as random pixels do."
-        rows.append(Checked("Deconvnet pictures confirmed by covering", outcome, words))
-    ran = [tile.outcome for tile in made.values() if tile.outcome in (Outcome.PASSES, Outcome.FAILS)]
+    rows = [*patches.checks_of(shown)]
+    ran = {unit: tile.outcome for unit, tile in made.items() if tile.outcome in (Outcome.PASSES, Outcome.FAILS)}
     if ran:
-        n_passed = ran.count(Outcome.PASSES)
-        outcome = Outcome.PASSES if n_passed == len(ran) else Outcome.FAILS
-        words = (
-            f"{n_passed} of {len(ran)} pictures drive their unit beyond its best image, as bytes and moved by a pixel."
-        )
-        rows.append(Checked("Beyond the best natural image", outcome, words))
+        failed = [unit for unit, outcome in ran.items() if outcome == Outcome.FAILS]
+        words = f"{len(ran) - len(failed)} of {len(ran)} pictures drive their unit beyond its best image, moved by a pixel too"
+        words += f"; not those of {', '.join(map(str, failed))}." if failed else "."
+        rows.append(Checked("Beyond the best natural image", Outcome.FAILS if failed else Outcome.PASSES, words))
     return tuple(rows)
 
 

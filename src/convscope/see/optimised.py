@@ -11,7 +11,7 @@ from convscope.instruments.appearance.optimise import RAW, Optimise, Optimised
 from convscope.instruments.appearance.own_picture import OwnPicture, own_picture
 from convscope.network import Network
 from convscope.see import tiles
-from convscope.see.sheet import Checked, Outcome, Section, Tile
+from convscope.see.sheet import WIDE_TILE_PX, Checked, Outcome, Section, Tile
 from convscope.words import number
 
 N_DIVERSE = 3
@@ -85,63 +85,91 @@ def pictures(
     )
 
 
+def held(one: Driven) -> float:
+    """What is left of the response as bytes, and moved by a pixel in the direction that harms it most."""
+    return min(one.rendered, one.weakest)
+
+
 def optimised_section(network: Network, found: Pictures) -> Section:
     """The pictures, the control last."""
     size = " x ".join(map(str, found.up.shown.shape[:2]))
-    how = f"{found.up.method.parameterization.title}; {found.up.n_steps} steps"
-    words = (
-        f"Pictures of {size} px, found by gradient ascent ({how}), that drive it most; a set that differ from one another; one "
-        "that drives it down; and raw ascent on the pixels, the control, which drives it too and shows little. Under each the "
-        "response."
-    )
-    made = [_tile(network, found.up, 0, "drives it most", found.checked[0])]
+    steps = f"{found.up.n_steps}" + ("" if found.complete else f" of {found.up.method.n_steps}")
+    how = f"{found.up.method.parameterization.title}; {steps} steps"
+    also = [
+        *([f"{len(found.checked_diverse)} that differ from one another"] if found.diverse is not None else []),
+        *(["one that drives it down"] if found.down is not None else []),
+        *(["raw ascent on the pixels, the control"] if found.raw is not None else []),
+    ]
+    words = f"A picture of {size} px that drives it most, found by gradient ascent ({how})"
+    words += f"; beside it {', '.join(also)}" if also else ""
+    made = [_tile(network, found.up, 0, "optimised", found.checked[0])]
     if found.diverse is not None:
         for i, one in enumerate(found.checked_diverse):
-            made.append(_tile(network, found.diverse, i, "one of a diverse set", one))
+            made.append(_tile(network, found.diverse, i, "another", one))
     if found.down is not None:
         made.append(_tile(network, found.down, 0, "drives it down", None))
     if found.raw is not None:
         made.append(_tile(network, found.raw, 0, "raw ascent", None, found.checked_raw[0].words))
-    return Section("optimised", "What would drive it most", words, tuple(made))
+    return Section(
+        "optimised", "What would drive it most", f"{words}. Under each the response.", tuple(made), WIDE_TILE_PX
+    )
 
 
 def _tile(network: Network, found: Optimised, i: int, role: str, checked: Driven | None, words: str = "") -> Tile:
     shown = tiles.pixels_rgb(found.pixels[i][found.canvas.seen], network.preprocess)
     outcome = Outcome.NONE if checked is None else Outcome(checked.outcome)
-    says = words or (checked.words if checked else f"Drives it to {number(float(found.values[i]))}.")
-    return Tile(((role, shown),), f"{role}: {number(float(found.values[i]))}", outcome, says)
+    value = number(float(found.values[i]))
+    if found.objective.driven != found.objective.layer and found.objective.negative and len(found.curve):
+        value += f" ({number(float(found.curve[-1, i]))} before the activation)"
+    return Tile(
+        ((role, shown),), f"{role}: {value}", outcome, words or (checked.words if checked else f"Drives it to {value}.")
+    )
 
 
-def checks_of(found: Pictures) -> tuple[Checked, ...]:
+def checks_of(found: Pictures, *, with_images: bool) -> tuple[Checked, ...]:
     """What was checked of the picture that drives it most."""
     one = found.checked[0]
-    rows = []
-    if one.natural is None:
-        rows.append(Checked("Beyond the best natural image", Outcome.NOT_RUN, "No images were given."))
-    else:
-        held = min(one.rendered, one.shifted)
-        passed = held > one.natural or one.reached_ceiling
-        best = number(one.natural)
-        words = f"As bytes and moved by a pixel it drives the unit to {number(held)}; the best natural image to {best}."
-        if one.reached_ceiling:
-            words = f"Both reach {best}, the most the unit can answer."
-        rows.append(Checked("Beyond the best natural image", Outcome.PASSES if passed else Outcome.FAILS, words))
-    if one.frac_of_raw is None:
-        rows.append(Checked("Fewer high frequencies than raw ascent", Outcome.NOT_RUN, "Raw ascent was not tried."))
-    else:
-        few = one.frac_of_raw <= MOST_OF_RAW
-        words = f"{one.high_frac:.0%} of its power lies above half the Nyquist frequency; of raw ascent's {one.raw_frac:.0%}."
-        rows.append(Checked("Fewer high frequencies than raw ascent", Outcome.PASSES if few else Outcome.FAILS, words))
+    rows = [_beyond(found, with_images=with_images), _frequencies(found)]
     if found.own is not None:
         outcome = Outcome.PASSES if found.own.is_own else Outcome.CARE
         rows.append(Checked("Its own picture, not the layer's", outcome, found.own.words))
     if one.rank is not None:
         own = Outcome.PASSES if one.rank == 0 else Outcome.FAILS
         rows.append(Checked("Classified as its class", own, f"It is the network's guess number {one.rank + 1}."))
-    if one.other_rank is not None:
-        seen = Outcome.PASSES if one.other_rank < 5 else Outcome.FAILS
-        rows.append(Checked("Recognised by another network", seen, f"{one.other}'s guess number {one.other_rank + 1}."))
-    elif one.rank is not None:
-        words = "No other network was given." if not one.other else f"{one.other} has no such class."
-        rows.append(Checked("Recognised by another network", Outcome.NOT_RUN, words))
+        rows.append(_recognised(one))
     return tuple(rows)
+
+
+def _beyond(found: Pictures, *, with_images: bool) -> Checked:
+    title, one = "Beyond the best natural image", found.checked[0]
+    if one.natural is None:
+        return Checked(title, Outcome.NOT_RUN, "No image gave a value." if with_images else "No images were given.")
+    if found.up.silent:
+        return Checked(title, Outcome.FAILS, "Nothing that was tried turns the unit on.")
+    if one.reached_ceiling:
+        return Checked(title, Outcome.PASSES, f"Both reach {number(one.natural)}, the most the unit can answer.")
+    words = (
+        f"As bytes, and moved by a pixel in any direction, it drives the unit to {number(held(one))} or further; the best natural "
+        f"image to {number(one.natural)}."
+    )
+    return Checked(title, Outcome.PASSES if held(one) > one.natural else Outcome.FAILS, words)
+
+
+def _frequencies(found: Pictures) -> Checked:
+    title, one = "Fewer high frequencies than raw ascent", found.checked[0]
+    if one.frac_of_raw is None or one.raw_frac is None:
+        words = "Raw ascent found nothing." if found.raw is not None else "Raw ascent was not reached."
+        return Checked(title, Outcome.NOT_RUN, words)
+    words = (
+        f"{one.high_frac:.0%} of its power lies above half the Nyquist frequency; of raw ascent's {one.raw_frac:.0%}."
+    )
+    return Checked(title, Outcome.PASSES if one.frac_of_raw <= MOST_OF_RAW else Outcome.FAILS, words)
+
+
+def _recognised(one: Driven) -> Checked:
+    title = "Recognised by another network"
+    if one.other_rank is None:
+        words = "No other network was given." if not one.other else f"{one.other} has no such class."
+        return Checked(title, Outcome.NOT_RUN, words)
+    words = f"{one.other}'s guess number {one.other_rank + 1}; the first {one.other_top} count."
+    return Checked(title, Outcome.PASSES if one.other_rank < one.other_top else Outcome.FAILS, words)

@@ -14,12 +14,14 @@ from convscope.instruments.appearance.maps import maps_of
 from convscope.instruments.appearance.seen import Seen
 from convscope.network import Network
 from convscope.see import tiles
-from convscope.see.sheet import Checked, Outcome, Section, Tile
+from convscope.see.sheet import WIDE_TILE_PX, Checked, Outcome, Section, Tile
 from convscope.sweep.engine import keys_of
 from convscope.sweep.gauges.exemplars import ExemplarTable
 from convscope.words import number
 
 N_WHERE, A_HALF = 3, 0.5
+TINY = 1e-6  # of the energy may be rounding
+NAME_LETTERS = 24
 FEWEST_NEURONS = 2  # of a map that says where
 _BY = {
     "deconvnet": "the energy of the deconvnet picture below",
@@ -36,12 +38,12 @@ def patch_section(network: Network, found: UnitExemplars, n_images: int) -> Sect
         f"pixels that hold half of {_BY[by]}. Under them the response, and whether covering the "
         "tenth of the pixels that the picture marks, with the image blurred, lowers the unit at least twice as much as random ones."
     )
-    return Section("exemplars", "What drives it in images", words, patch_tiles(network, found))
+    return Section("exemplars", "What drives it in images", words, patch_tiles(network, found), WIDE_TILE_PX)
 
 
 def patch_tiles(network: Network, found: UnitExemplars) -> tuple[Tile, ...]:
     """A tile for each patch."""
-    return tuple(_tile(network, one) for one in found.patches)
+    return tuple(_tile(network, one) for one in found.patches if one.pixels.size)  # none where padding alone is seen
 
 
 def _tile(network: Network, one: Exemplar) -> Tile:
@@ -49,9 +51,15 @@ def _tile(network: Network, one: Exemplar) -> Tile:
         ("patch", tiles.patch(one)),
         (f"{one.projection.way} picture", tiles.deconvnet(one, network.preprocess)),
     )
-    says = f"{one.id}, response {number(one.value)}."
     covered = one.covered
-    return Tile(pictures, number(one.value), tiles.verdict_of(covered), f"{says} {covered.words}" if covered else says)
+    says = f"{one.id}, response {number(one.value)}." + (f" {covered.words}" if covered else "")
+    return Tile(pictures, f"{number(one.value)}  {_short(one.id)}", tiles.verdict_of(covered), says)
+
+
+def _short(id_: str) -> str:
+    """An image's name as there is room for under a picture."""
+    name = id_.rpartition("/")[2]
+    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 3] + "..."
 
 
 def where_section(network: Network, images: Images, layer: str, unit: int, found: Sequence[Exemplar]) -> Section | None:
@@ -68,10 +76,10 @@ def where_section(network: Network, images: Images, layer: str, unit: int, found
     if not shown:
         return None
     words = (
-        "Whole images as the network gets them, what the neuron at the peak sees framed in yellow; below, the unit's map. Its "
-        "colours run from 0 to the number under it, the peak."
+        "Whole images as the network gets them, what the neuron sees framed in yellow; below, the unit's map, its colours over the "
+        "values under it."
     )
-    return Section("where", "Where it answers", words, tuple(shown))
+    return Section("where", "Where it answers", words, tuple(shown), WIDE_TILE_PX)
 
 
 def _whole(network: Network, inputs: torch.Tensor, layer: str, unit: int, one: Exemplar) -> Tile:
@@ -102,28 +110,32 @@ def strongest_crop(network: Network, images: Images, layer: str, unit: int, tabl
     return image_rgb(inputs, network.preprocess)[Seen(network, inputs).from_neuron(layer, position).slices]
 
 
-def checks_of(found: UnitExemplars) -> tuple[Checked, ...]:
-    """What the checks of the patches come to."""
-    n, of = found.confirmed
-    if not of:
-        words = "No patch could be checked."
-        return (Checked("Deconvnet pictures confirmed by covering", Outcome.NOT_RUN, words),)
-    ran = [one.covered for one in found.patches if one.covered is not None and one.covered.ran]
+def checks_of(shown: Sequence[UnitExemplars]) -> tuple[Checked, ...]:
+    """What covering says of the patches of one unit, or of several, all together."""
+    ran = [one.covered for unit in shown for one in unit.patches if one.covered is not None and one.covered.ran]
+    title = "Deconvnet pictures confirmed by covering"
+    if not ran:
+        return (
+            (Checked(title, Outcome.NOT_RUN, "No patch could be checked."),)
+            if any(one.patches for one in shown)
+            else ()
+        )
+    n, of = sum(one.confirmed for one in ran), len(ran)
     beyond = sum(one.confirmed and one.beyond_centre for one in ran)
     words = f"In {n} of {of} patches covering what the picture marks lowers the unit at least twice as much as random pixels do"
     words += f"; in {beyond} also more than covering a disc in the middle of what it sees."
     outcome = Outcome.FAILS if 2 * n <= of else Outcome.PASSES if 2 * beyond > of else Outcome.CARE
+    return (Checked(f"{title}: {n} of {of}", outcome, words),)
+
+
+def field_check(found: UnitExemplars) -> tuple[Checked, ...]:
+    """Whether the deconvnet pictures lie in what the neurons can see."""
     inside = [one.projection.inside_frac for one in found.patches if np.isfinite(one.projection.inside_frac)]
-    within = (
-        Checked(
-            "Deconvnet pictures lie in the field",
-            Outcome.PASSES if min(inside) > 1 - 1e-6 else Outcome.FAILS,
-            f"{min(inside):.0%} of their energy, at least, lies in what the neuron can see.",
-        )
-        if inside
-        else None
-    )
-    return tuple(filter(None, (Checked("Deconvnet pictures confirmed by covering", outcome, words), within)))
+    if not inside:
+        return ()
+    outcome = Outcome.PASSES if min(inside) > 1 - TINY else Outcome.FAILS
+    words = f"{min(inside):.0%} of their energy, at least, lies in what the neuron can see."
+    return (Checked("Deconvnet pictures lie in the field", outcome, words),)
 
 
 def classes_said(images: Images, found: UnitExemplars) -> str:

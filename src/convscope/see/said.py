@@ -6,6 +6,7 @@ from convscope.instruments.appearance.own_picture import OwnPicture
 from convscope.network import Network
 from convscope.see import optimised, patches
 from convscope.see.asked import Asked
+from convscope.see.swept import OfLayer
 from convscope.words import number
 
 
@@ -20,15 +21,17 @@ def sentence(
     images: Images | None,
     said: str,
     shown: UnitExemplars | None,
+    own: OfLayer | None,
+    unit: int,
     made: optimised.Pictures | None,
 ) -> str:
     """What it answers to, and how sure that is, in a few sentences."""
     parts = [said]
     if shown is not None and images is not None:
         if not shown.patches:
-            parts.append(
-                f"It is above zero in none of {shown.n_images:,} images: it is dead, as far as these can tell."
-            )
+            is_dead = own is not None and (own.moments is None or bool(own.moments.dead[unit]))
+            dead = ": it is dead, as far as these can tell" if is_dead else ""
+            parts.append(f"It is above zero in none of {shown.n_images:,} images{dead}.")
         else:
             parts.append(patches.classes_said(images, shown))
             n, of = shown.confirmed
@@ -42,18 +45,20 @@ def _driven_said(made: optimised.Pictures) -> str:
     one, own = made.checked[0], made.own
     if made.up.silent:
         return "Nothing that was tried turns it on."
+    held = optimised.held(one)
     if one.natural is None:
-        return f"Its optimised picture drives it to {number(one.value)}."
-    if one.natural > 0 and not one.reached_ceiling:
-        text = f"Its optimised picture drives it to {number(one.value)}, {one.value / one.natural:.2g} times its best image"
+        return f"Its optimised picture drives it to {number(held)}."
+    text = f"Its optimised picture drives it to {number(held)}"
+    if one.reached_ceiling:
+        text += ", as its best image does: more it cannot answer"
+    elif one.natural > 0 and held >= one.natural:
+        text += f", {held / one.natural:.2g} times its best image"
     else:
-        text = f"Its optimised picture drives it to {number(one.value)}, its best image to {number(one.natural)}"
+        text += f", no further than its best image ({number(one.natural)})"
     return text + _rank_said(own) + "."
 
 
 def _rank_said(own: OwnPicture | None) -> str:
-    if own is None:
-        return ""
-    if own.is_own:
+    if own is None or own.rank <= own.most_before:
         return ""
     return f", but {own.rank:,} of {own.n_units:,} units of its layer answer to it more than this one"

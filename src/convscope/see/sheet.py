@@ -15,7 +15,7 @@ from PIL import Image
 from convscope.documents import document, finite
 from convscope.errors import UsageError
 
-TILE_PX = 108
+TILE_PX, WIDE_TILE_PX = 108, 144
 SMALL_PX = 60  # tiles smaller than this stand beside their title
 
 
@@ -108,7 +108,7 @@ class Sheet:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the pictures, fit for JSON."""
-        names = ("layer", "unit", "address", "title", "sentence", "network", "images", "settings", "numbers")
+        names = ("layer", "unit", "address", "title", "sentence", "network", "images", "settings", "numbers", "stopped")
         found: dict[str, Any] = finite(
             {
                 **{name: getattr(self, name) for name in names},
@@ -134,8 +134,13 @@ class Sheet:
         return page([self])
 
     def save(self, path: str | Path) -> Path:
-        """Write a file, as its name says: .png, .html or .json (without the pictures). Raises UsageError for others."""
+        """Write a file, as its name says: .png, .html or .json (without the pictures); its folder is made.
+
+        Raises UsageError for others.
+        """
         path = Path(path)
+        if path.suffix in (".png", ".html", ".json"):
+            path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
             self.picture().save(path)
         elif path.suffix == ".html":

@@ -1,19 +1,18 @@
 """What do the images do to some layers?  One sweep: each unit's strongest patches, how often it is on, and how strongly."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from convscope.errors import UsageError
 from convscope.images import Images
 from convscope.network import Network
-from convscope.sweep.engine import gauges_for, sweep
+from convscope.sweep.engine import gauges_for, keys_of, sweep
 from convscope.sweep.gauges import Distribution, Exemplars, Moments
 from convscope.sweep.gauges.distribution import UnitDistribution
-from convscope.sweep.gauges.exemplars import ExemplarTable
+from convscope.sweep.gauges.exemplars import SATURATING, ExemplarTable
 from convscope.sweep.gauges.moments import UnitMoments
-
-ENDS = frozenset({"relu6", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softmax", "softsign"})  # values have an end
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ def swept(
     gauges = gauges_for(network, layers, lambda n_units: [])
     for layer in layers:
         n_units = network.graph[layer].layout[0].map_shape[0]  # type: ignore[union-attr]
-        saturates = network.graph[layer].op in ENDS
+        saturates = network.graph[layer].op in SATURATING
         own = Exemplars(n_units, n, saturates), Moments(n_units), Distribution(n_units)
         gauges[layer] = {gauge.name: gauge for gauge in own}
     found = sweep(network, images, gauges, progress=progress)
@@ -72,3 +71,39 @@ def swept(
         for layer, own in gauges.items()
     }
     return Swept(images, results, found.n_images, tuple(notes))
+
+
+def at_position(
+    network: Network,
+    found: Swept,
+    layer: str,
+    position: tuple[int, int],
+    n: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Swept:
+    """The same, but of the neurons at one position (y, x) of the layer: in which images each of them answers most.
+
+    Raises UsageError where no image is large enough to have it.
+    """
+    images, (y, x) = found.images, position
+    keys, values, own, n_done = keys_of(images), [], [], 0
+    for batch in images.stream(network.preprocess.prepare_one):
+        n_done += len(batch) + len(batch.skipped)
+        maps = network.run(batch.inputs, [layer])[layer]
+        if y < maps.shape[2] and x < maps.shape[3]:
+            values.append(np.nan_to_num(maps[:, :, y, x].float().cpu().numpy(), nan=-np.inf))
+            own += keys[list(batch.indices)].tolist()
+        if progress:
+            progress(n_done, len(images))
+    if not own:
+        raise UsageError(
+            f"The neuron at {y},{x} of '{layer}' was asked for.",
+            "No image is large enough to have it.",
+            "Give another.",
+        )
+    every, shown_by = np.concatenate(values).T, np.array(own)  # unit image
+    order = np.argsort(-every, axis=1, kind="stable")[:, :n]
+    table = ExemplarTable(
+        np.take_along_axis(every, order, 1), shown_by[order], np.full(order.shape, y), np.full(order.shape, x)
+    )
+    return replace(found, layers={**found.layers, layer: OfLayer(table)}, n_images=len(own))

@@ -82,8 +82,13 @@ def in_place(pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     shown = Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.LANCZOS)
     top, left, bottom, right = (round(at * scale) for at in box)
     pen = ImageDraw.Draw(shown)
-    pen.rectangle([left, top, right - 1, bottom - 1], outline=(0, 0, 0), width=4)
-    pen.rectangle([left + 1, top + 1, right - 2, bottom - 2], outline=tuple(LINE.tolist()), width=2)
+    for out, color, thick in (
+        (4, (0, 0, 0), 4),
+        (2, tuple(LINE.tolist()), 2),
+    ):  # round it: a field may be a single pixel
+        corner = max(0, left - out), max(0, top - out)
+        end = min(size[0] - 1, max(right, left + 1) + out - 1), min(size[1] - 1, max(bottom, top + 1) + out - 1)
+        pen.rectangle([*corner, *end], outline=color, width=thick)
     return np.array(shown)
 
 

@@ -8,16 +8,16 @@ import numpy as np
 from convscope.errors import MissingRuleError
 from convscope.graph.graph import INPUT
 from convscope.images import Images
-from convscope.instruments.appearance.exemplars import Exemplar, UnitExemplars, exemplar, exemplars
+from convscope.instruments.appearance.exemplars import Exemplar, UnitExemplars, exemplars
 from convscope.instruments.appearance.filters import Weights
 from convscope.instruments.appearance.optimise import Optimise
 from convscope.network import Network
 from convscope.see import optimised, patches, tiles, weights
 from convscope.see.about import facts_of, network_of, repeat, source_of
-from convscope.see.asked import Asked
+from convscope.see.asked import Asked, has_no_place
 from convscope.see.said import sentence, title
 from convscope.see.sheet import Checked, Section, Sheet
-from convscope.see.swept import OfLayer, Swept, swept
+from convscope.see.swept import OfLayer, Swept, at_position, swept
 
 N_PATCHES = 6
 N_STEPS, N_STEPS_BELOW = 256, 64
@@ -49,7 +49,10 @@ def card(
     if found is None and images is not None:
         wanted = layers_needed(network, what)
         found = swept(network, images, wanted, settings.n, lambda done, total: progress("images", done, total))
-    notes = list(found.notes) if found else []
+    if found is not None and what.position is not None:
+        told = lambda done, total: progress("the neuron in the images", done, total)  # noqa: E731
+        found = at_position(network, found, what.layer, what.position, settings.n, told)
+    notes = [what.note, *(found.notes if found else ())]
     sections: list[Section] = []
     checks: list[Checked] = []
     said = _weights(network, what, held, found, settings, progress, sections, notes)
@@ -59,15 +62,17 @@ def card(
         sections.append(patches.patch_section(network, shown, n_images))
         where = patches.where_section(network, images, what.layer, what.unit, shown.patches)
         sections += [where] if where else []
-        checks += patches.checks_of(shown)
+        checks += patches.checks_of([shown])
     notes += [] if shown is None else list(shown.notes)
     made = _optimised(network, what, found, settings, other, progress)
     if made is not None:
         sections.append(optimised.optimised_section(network, made))
-        checks += optimised.checks_of(made)
+        checks += optimised.checks_of(made, with_images=images is not None)
         notes += made.up.notes
         if not made.complete:
             notes.append("The ascent was stopped: pictures are as far as they had got.")
+    if shown is not None and shown.patches:
+        checks += patches.field_check(shown)
     order = ("filter", "weights", "exemplars", "where", "optimised")
     own = found.layers.get(what.layer) if found else None
     return Sheet(
@@ -75,7 +80,7 @@ def card(
         unit=what.unit,
         address=what.text,
         title=title(network, what),
-        sentence=sentence(images, said, shown, made),
+        sentence=sentence(images, said, shown, own, what.unit, made),
         facts=facts_of(network, what, own),
         sections=tuple(sorted(sections, key=lambda one: order.index(one.key))),
         checks=tuple(checks),
@@ -83,7 +88,7 @@ def card(
         network=network_of(network),
         images=None if images is None else {"source": source_of(images), "n": found.n_images if found else len(images)},
         settings={**vars(settings), "other": "" if other is None else other.name},
-        repeat=repeat(network, what.text, images, settings.seed, {"n": settings.n, "n_steps": settings.n_steps}),
+        repeat=repeat(network, what.text, images, vars(settings), vars(Settings()), other),
         numbers=_numbers(shown, made),
         stopped=made is not None and not made.complete,
     )
@@ -93,7 +98,8 @@ def layers_needed(network: Network, what: Asked) -> tuple[str, ...]:
     """The layers that images are swept at for a card: the unit's own, and those it reads."""
     held = weights.weights_or_none(network, what.layer)
     below = () if held is None or what.unit is None else held.sources_of(what.unit)
-    return tuple(dict.fromkeys([what.layer, *(name for name, _ in below if name not in ("", INPUT))]))
+    named = [name for name, _ in below if name not in ("", INPUT) and not has_no_place(network, name)]
+    return tuple(dict.fromkeys([what.layer, *named]))
 
 
 def _weights(
@@ -113,7 +119,7 @@ def _weights(
         notes.append(f"It has no weights of its own: it is computed from {', '.join(reads)}." if reads else "")
         return ""
     if held.reads_pixels:
-        section, measured = weights.filter_section(network, what.layer, what.unit)
+        section, measured = weights.filter_section(network, held.layer, what.unit)
         sections.append(section)
         return f"Its filter is of the family '{measured.family}' ({measured.words})."
     active = (
@@ -150,10 +156,9 @@ def _below(
         return made, ""
     told = lambda done, total: progress("units below", done, total)  # noqa: E731
     ascent = Optimise(n_steps=min(N_STEPS_BELOW, settings.n_steps), seed=settings.seed, n_restarts=1)
-    for source, one in zip(
-        sources, ascent(network, [f"{layer}:{unit}" for layer, unit in sources], progress=told), strict=False
-    ):
-        made[source] = tiles.pixels_rgb(one.pixels[0][one.canvas.seen], network.preprocess)
+    named = {f"{layer}:{unit}": (layer, unit) for layer, unit in sources}
+    for one in ascent(network, list(named), progress=told):
+        made[named[one.objective.words]] = tiles.pixels_rgb(one.pixels[0][one.canvas.seen], network.preprocess)
     return made, "a picture optimised for the unit below"
 
 
@@ -171,10 +176,8 @@ def _patches(
         notes.append("No images were given: no patches, and nothing to hold optimised pictures against.")
         return None
     assert what.unit is not None
+    assert found is not None
     try:
-        if what.position is not None:
-            return _of_neuron(network, what, images, settings, progress)
-        assert found is not None
         table = found.layers[what.layer].exemplars
         (one,) = exemplars(
             network,
@@ -193,35 +196,12 @@ def _patches(
     return one
 
 
-def _of_neuron(network: Network, what: Asked, images: Images, settings: Settings, progress: Progress) -> UnitExemplars:
-    """One neuron in the first images that fit: what each holds there."""
-    found: list[Exemplar] = []
-    for index in range(min(settings.n, len(images))):
-        picture = images[index]
-        inputs = network.preprocess(picture)
-        made = exemplar(
-            network,
-            inputs,
-            what.layer,
-            what.unit or 0,
-            what.position,
-            outline=settings.outline,
-            seed=settings.seed,
-            id=picture.id,
-            index=index,
-        )
-        found.append(made)
-        progress("patches", index + 1, min(settings.n, len(images)))
-    found.sort(key=lambda one: -one.value)
-    return UnitExemplars(what.layer, what.unit or 0, tuple(found), len(images))
-
-
 def _optimised(
     network: Network, what: Asked, found: Swept | None, settings: Settings, other: Network | None, progress: Progress
 ) -> optimised.Pictures | None:
     if not settings.n_steps:
         return None
-    own = found.layers.get(what.layer) if found and what.position is None else None
+    own = found.layers.get(what.layer) if found else None
     naturals = None if own is None else own.highest()
     best = None if naturals is None or what.unit is None else float(naturals[what.unit])
     return optimised.pictures(

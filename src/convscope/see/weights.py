@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from convscope.errors import ConvscopeError
+from convscope.graph.graph import INPUT
 from convscope.instruments.appearance.families import Measured, families, measure_filters
 from convscope.instruments.appearance.filters import Connection, Filters, Weights, connections, filters, weights_of
 from convscope.instruments.appearance.sources import Source
@@ -12,17 +13,20 @@ from convscope.network import Network
 from convscope.see import tiles
 from convscope.see.sheet import Outcome, Section, Tile
 
-FILTER_PX = 44
+FILTER_PX = 64
 N_CONNECTIONS = 8
 Pictures = Mapping[Source, np.ndarray]
 
 
 def weights_or_none(network: Network, layer: str) -> Weights | None:
-    """The weights of a layer's units; None where they have none of their own."""
+    """The weights of a layer's units, of a pool those of what it pools; None where they have none of their own."""
     try:
         return weights_of(network, layer)
     except ConvscopeError:
-        return None
+        row = network.layers[layer] if layer in network.layers.names else None
+        if row is None or row.kind != "pool" or len(row.reads) != 1 or row.reads[0] == INPUT:
+            return None
+        return weights_or_none(network, row.reads[0])
 
 
 def measured_filters(network: Network, found: Filters) -> tuple[Measured, ...]:
@@ -43,16 +47,18 @@ def filter_section(network: Network, layer: str, unit: int) -> tuple[Section, Me
     return Section("filter", "Its filter", words, (Tile(pictures, one.family),)), one
 
 
-def family_sections(network: Network, layer: str) -> tuple[Section, ...]:
-    """All first-layer filters, a section for each family."""
+def family_section(network: Network, layer: str) -> Section:
+    """All first-layer filters, family by family."""
     found = filters(network, layer)
-    measured = measured_filters(network, found)
-    sections = []
-    for name, units in families(measured).items():
-        own = tuple(Tile(tiles.filter_tiles(found.values[unit], network.preprocess), str(unit)) for unit in units)
-        n = f"{len(units)} filter{'s' if units[1:] else ''}"
-        sections.append(Section(f"family {name}", name, n, own, FILTER_PX))
-    return tuple(sections)
+    groups = families(measured_filters(network, found))
+    words = "Grey is zero, each ends at its own largest weight. Edges by the direction of their bars, counted from horizontal: "
+    words += "; ".join(f"{name}: {', '.join(map(str, units))}" for name, units in groups.items()) + "."
+    made = [
+        Tile(tiles.filter_tiles(found.values[unit], network.preprocess), f"{unit} {name}")
+        for name, units in groups.items()
+        for unit in units
+    ]
+    return Section("filters", "Its filters, by family", words, tuple(made), FILTER_PX)
 
 
 def strongest(found: Weights, unit: int, activity: Mapping[str, Sequence[float]] | None) -> tuple[Connection, ...]:

@@ -6,6 +6,7 @@ and their labels. It is weak, so it is asked first about images it has not seen;
 no witness.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -14,14 +15,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from convscope.images import Images
+from convscope.images import Classes, Images
+from convscope.instruments.appearance.driven import n_top
 from convscope.intervals import share
 from convscope.network import Network
 from convscope.study.claim import FRESH, N_FRESH, Networks, Question
 from convscope.study.drawn import hidden
 
 TIMES_CHANCE, MOST_ASKED = 2.0, 0.7  # of natural images an observer must recognise more than twice chance, or than this
-MANY_CLASSES, N_TOP = 50, 5  # among that many classes, being among the best five is recognising
 N_IMAGES, LEARNS = 1000, 0.7  # the images a witness is shown, at most, and the part it learns from
 LEAST_A_CLASS = 5  # images of a class, or a witness does not know it
 N_LAYERS, MOST_UNITS, CELLS = 8, 64, 4  # what it reads: some units of some layers, means over 4 x 4 parts of their maps
@@ -44,12 +45,7 @@ class Observer(Protocol):
         """Of how many natural images it recognises the class, of how many it was asked."""
 
     def ranks(self, images: torch.Tensor, targets: Sequence[int]) -> list[int]:
-        """How many classes it finds likelier than the target, for each picture (float 0-1, `batch channel y x`)."""
-
-
-def n_top(n_classes: int) -> int:
-    """Among how many of an observer's best classes the target must be."""
-    return N_TOP if n_classes >= MANY_CLASSES else 1
+        """How many of the known classes it finds likelier than the target, for each picture (float 0-1, `batch channel y x`)."""
 
 
 def recognises_images(n_right: int, n: int, n_classes: int) -> bool:
@@ -83,10 +79,9 @@ class OtherNetwork:
         return self.network.name
 
     def ranks(self, images: torch.Tensor, targets: Sequence[int]) -> list[int]:
-        index = dict(zip(self.known.tolist(), self.there.tolist(), strict=True))
         with torch.no_grad():
             logits = self.network(self.network.preprocess.normalize(_sized(images, self.network.input_shape[1:])))
-        return _ranks(logits, [index[target] for target in targets])
+        return _ranks(logits[:, self.there.tolist()], _places(self.known, targets))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +98,7 @@ class Witness:
 
     def ranks(self, images: torch.Tensor, targets: Sequence[int]) -> list[int]:
         scores = (self.read(images) - self.mean) / self.std @ self.weights
-        return _ranks(scores, [int(np.flatnonzero(self.known == target)[0]) for target in targets])
+        return _ranks(scores, _places(self.known, targets))
 
 
 def observer(question: Question, networks: Networks) -> Observer | None:
@@ -112,13 +107,22 @@ def observer(question: Question, networks: Networks) -> Observer | None:
 
 
 def known_there(network: Network, other: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Classes that both have, as indices of each: by name where both have names, else by index where they are equally many."""
+    """Classes that both have, as indices of each: by name where both have names, else by index where they are equally many.
+
+    A name that several classes of one network have is left out: which of them is meant is not known.
+    """
     every = np.arange(network.n_classes)
     if network.classes is not None and other.classes is not None:
-        index = {name: i for i, name in enumerate(other.classes.names)}
-        there = np.array([index.get(name, -1) for name in network.classes.names], np.int64)
-        return every[there >= 0], there[there >= 0]
+        own, index = _once(network.classes), _once(other.classes)
+        pairs = [(i, index[name]) for name, i in own.items() if name in index]
+        return tuple(np.array(pairs, np.int64).reshape(-1, 2).T)  # type: ignore[return-value]
     return (every, every) if network.n_classes == other.n_classes else (every[:0], every[:0])
+
+
+def _once(classes: Classes) -> dict[str, int]:
+    """The index of each name that one class has alone."""
+    counts = Counter(classes.names)
+    return {name: i for i, name in enumerate(classes.names) if counts[name] == 1}
 
 
 def other_network(question: Question, other: Network) -> Observer | None:
@@ -202,6 +206,11 @@ def _sized(pictures: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     if pictures.shape[2:] == size:
         return pictures
     return F.interpolate(pictures, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _places(known: np.ndarray, targets: Sequence[int]) -> list[int]:
+    """Where classes stand among those that are known."""
+    return [int(np.flatnonzero(known == target)[0]) for target in targets]
 
 
 def _ranks(scores: torch.Tensor, targets: Sequence[int]) -> list[int]:

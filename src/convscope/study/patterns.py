@@ -9,10 +9,11 @@ import torch
 
 from convscope.errors import ConvscopeError
 from convscope.instruments.appearance import RAW, Direction, Fourier, Optimise, Optimised, canvas, driven
+from convscope.instruments.appearance.driven import n_top
 from convscope.network import Network
 from convscope.study.claim import TRAINED, Measured, Networks, Question
 from convscope.study.drawn import drawn, n_affordable, spread
-from convscope.study.observers import Observer, known_classes, n_top, observer, recognises_images
+from convscope.study.observers import Observer, known_classes, observer, recognises_images
 from convscope.study.samples import Row, Sample, of_things
 
 N_STEPS = 64  # a quarter of the default: the measurement needs no beauty
@@ -136,8 +137,8 @@ def _of_unit(
                 return row | {"refused": error.found}
             continue
         check = driven(found, natural=natural)[0]
-        row["times"][kind] = min(check.rendered, check.shifted) / natural
-        row["passes"][kind] = check.reached_ceiling or min(check.rendered, check.shifted) > natural
+        row["times"][kind] = check.held / natural
+        row["passes"][kind] = bool(check.is_beyond)
     return row
 
 

@@ -13,11 +13,9 @@ from convscope.study.claim import FRESH, N_FRESH, TRAINED, Claim, Question
 from convscope.study.profiles import FEWEST_GROUPS
 from convscope.sweep.engine import OUTPUT, Gauges, Sweep, sweep
 from convscope.sweep.gauges import Distribution, Exemplars, Gauge, Moments
+from convscope.sweep.gauges.exemplars import SATURATING
 
 N_EXEMPLARS = 9
-SATURATING = frozenset(
-    {"relu6", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softmax", "softsign"}
-)  # they have an end
 MOST_BYTES = 512 * 2**20  # for sums by class, which are the largest
 MOST_GROUPS = 16
 

@@ -179,7 +179,8 @@ def _pasted(kept: Any, value: Any, window: Window) -> Any:
     if window.y.extent == window.y.size and window.x.extent == window.x.size:
         return value
     held = kept.movedim(window.axes, (1, 2))
-    full = held.expand(window.n, *held.shape[1:]).contiguous()
+    # A copy even of one: what is kept must stay as it is.
+    full = held.expand(window.n, *held.shape[1:]).clone(memory_format=torch.contiguous_format)
     y, x = (at(np.zeros(window.n, dtype=np.int64), span.size, span.size) for span in (window.y, window.x))
     paste(full, Window(y, x, window.axes), value.movedim(window.axes, (1, 2)), window)
     return full.movedim((1, 2), window.axes)

@@ -4,12 +4,14 @@ A rectifier passes what is above zero and holds back what is below. Some are wri
 `hardtanh(0, 6)`, `threshold`, `maximum` or `max` with zero; they are recognised by their arguments, however a ReLU was written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from convscope.graph import ops
+from convscope.graph.graph import Graph, Param, Ref, Step
 from convscope.walks.backward import Call, Rule, Signal
 from convscope.walks.treatment import Treatment, Treatments
 
@@ -24,19 +26,31 @@ FLAT = frozenset({"sign", "floor", "round"})  # they have no derivative but zero
 OPERATIONS = frozenset().union(*ops.KINDS.values(), ops.PLUMBING, {"threshold"})
 
 
+@dataclass(frozen=True)
+class Rectifier:
+    """What a rectifier does: it passes the values of a step, from zero up to its ceiling."""
+
+    below: str  # the step whose values are rectified
+    ceiling: float | None = None  # where it ends; the highest, where units end at several
+
+
+def rectifier(step: Step, graph: Graph) -> Rectifier | None:
+    """Does a step pass what is above zero and hold back what is below, however it was written?  None if not.
+
+    ReLU and ReLU6, and what computes the same: `clamp`, `hardtanh`, `threshold`, `maximum` with a lower bound of zero. Rectifiers
+    that are not flat below zero (leaky ReLU, GELU) are none of these.
+    """
+    found = _passes_above_zero(step, [_constant(one, graph) for one in step.args], dict(step.kwargs))
+    below = step.args[found[0]] if found else None
+    return Rectifier(below.step, found[1]) if found and isinstance(below, Ref) else None
+
+
 def rectified(call: Call) -> torch.Tensor | None:
     """The input that a step rectifies, one of its `inputs`; None if it does something else."""
-    op = call.step.op
-    if op in RECTIFIERS | SMOOTH:
+    if call.step.op in SMOOTH:
         return call.inputs[0]
-    if op in LARGER:
-        first, second = call.args if len(call.args) == 2 else (None, None)
-        found = first if _is_zero(second) else second if _is_zero(first) else None
-    else:
-        bound = call.argument(1, {"threshold": "threshold", "hardtanh": "min_val"}.get(op, "min"), None)
-        lowest = -1 if op == "hardtanh" and bound is None else bound
-        found = call.args[0] if op in AS_WRITTEN and _is_zero(lowest) else None
-    return next((leaf for leaf in call.inputs if leaf is found), None)
+    found = _passes_above_zero(call.step, call.args, call.kwargs)
+    return next((leaf for leaf in call.inputs if leaf is call.args[found[0]]), None) if found else None
 
 
 def table(rule: Rule, words: str, smooth: str) -> Treatments:
@@ -75,6 +89,36 @@ def guided(call: Call, signal: Any) -> Sequence[Signal | None]:
         one * (values > 0) if leaf is values and one is not None else None
         for leaf, one in zip(call.inputs, passed, strict=True)
     ]
+
+
+def _passes_above_zero(step: Step, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, float | None] | None:
+    """Which argument a step rectifies, and where that ends; None if it does something else. Arguments are filled in."""
+
+    def argument(index: int, name: str, default: Any = None) -> Any:
+        return args[index] if len(args) > index else kwargs.get(name, default)
+
+    if step.op in RECTIFIERS:
+        return 0, 6.0 if step.op == "relu6" else None
+    if step.op in LARGER and len(args) == 2:
+        return next(((1 - i, None) for i in (1, 0) if _is_zero(args[i])), None)
+    if step.op == "threshold":
+        is_relu = _is_zero(argument(1, "threshold")) and _is_zero(argument(2, "value"))
+        return (0, None) if is_relu else None
+    if step.op == "hardtanh":
+        low, high = argument(1, "min_val", -1), argument(2, "max_val", 1)
+    else:
+        low, high = argument(1, "min"), argument(2, "max")
+    if step.op not in AS_WRITTEN - LARGER or not _is_zero(low):
+        return None
+    return 0, None if high is None else float(torch.as_tensor(high).max())
+
+
+def _constant(argument: Any, graph: Graph) -> Any:
+    """The value of an argument where it is the same for every image; else the argument itself."""
+    if isinstance(argument, Param):
+        return graph.tensors[argument.name]
+    step = graph.by_name.get(argument.step) if isinstance(argument, Ref) else None
+    return 0.0 if step is not None and step.op in ZEROS else argument
 
 
 def _is_zero(value: Any) -> bool:

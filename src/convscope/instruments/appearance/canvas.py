@@ -21,6 +21,7 @@ from convscope.walks.axis_field import AxisField
 from convscope.walks.derivative import Derivative, Placed
 from convscope.walks.fold import fold_batch_norm
 from convscope.walks.forward import Plan, plan
+from convscope.walks.pooled_first import with_pooled
 from convscope.walks.receptive_field import receptive_fields
 
 REACH_PX = 4  # neurons whose field is moved by no more than this count as the neuron in the middle
@@ -133,10 +134,10 @@ def canvas(
 ) -> Canvas:
     """The canvas for the units of a layer, or for its neurons at one position (then the whole image: padding may matter there).
 
-    `layer` and `shown` are steps of the network's graph. Raises UsageError for a layer that has no units or does not depend on the
-    image.
+    `layer` and `shown` are steps of the network's graph; `layer` may be a max-pool moved below an activation (`with_pooled`).
+    Raises UsageError for a layer that has no units or does not depend on the image.
     """
-    graph, shown = network.graph, layer if shown is None else shown
+    graph, shown = with_pooled(network.graph, layer), layer if shown is None else shown
     if layer not in graph.by_name or layer not in graph.above([INPUT]) or graph[layer].layout[0] is None:
         raise UsageError(
             f"A picture for '{layer}' was to be made.",

@@ -1,7 +1,8 @@
 """Where is a unit to be followed that can rise no further?  ReLU6 and its like end at a ceiling, and many peaks stand at it."""
 
-from convscope.graph.graph import Ref, Step
+from convscope.graph.graph import Graph, Step
 from convscope.network import Network
+from convscope.walks.rectifiers import rectifier
 
 
 def without_ceiling(network: Network, layer: str) -> str:
@@ -11,11 +12,11 @@ def without_ceiling(network: Network, layer: str) -> str:
     """
     name = network.resolve(layer)
     step = network.graph.by_name.get(name)
-    if step is None or not has_ceiling(step) or not isinstance(step.args[0], Ref):
-        return name
-    return step.args[0].step
+    found = None if step is None else rectifier(step, network.graph)
+    return found.below if found is not None and found.ceiling is not None else name
 
 
-def has_ceiling(step: Step) -> bool:
-    """Whether a step rectifies, and ends at a ceiling: ReLU6, or a hardtanh from zero on."""
-    return step.op == "relu6" or (step.op == "hardtanh" and step.argument(1, "min_val", -1) == 0)
+def has_ceiling(step: Step, graph: Graph) -> bool:
+    """Whether a step rectifies, and ends at a ceiling: ReLU6, however it was written."""
+    found = rectifier(step, graph)
+    return found is not None and found.ceiling is not None

@@ -41,7 +41,7 @@ class Covered:
     top: float  # the pixels the picture marks most
     random: float  # random pixels, mean
     random_each: tuple[float, ...]
-    shifted: float  # the same mask elsewhere, mean; NaN where the field is too small to shift it
+    shifted: float  # the same mask elsewhere, mean
     shifted_each: tuple[float, ...]
     centre: float  # a disc in the middle of the field
     why_not: str = ""  # why nothing was covered
@@ -57,8 +57,8 @@ class Covered:
 
     @property
     def beyond_shifted(self) -> bool:
-        """Whether they matter more than the same mask elsewhere; true where it cannot be shifted."""
-        return self.ran and self.top > 0 and (bool(np.isnan(self.shifted)) or self.top > self.shifted)
+        """Whether they matter more than the same mask elsewhere."""
+        return self.ran and self.top > 0 and self.top > self.shifted
 
     @property
     def beyond_centre(self) -> bool:
@@ -82,9 +82,9 @@ class Covered:
         verdict = "Confirmed" if self.confirmed else "Not confirmed"
         says = (
             f"{verdict}: with the {100 * self.share:.2g} % of the pixels that it marks most covered, {self.place} "
-            f"{_change(self.top)}; with random pixels of the same number it {_change(self.random)}"
+            f"{_change(self.top)}; with random pixels of the same number it {_change(self.random)}, with the same mask elsewhere "
+            f"it {_change(self.shifted)}."
         )
-        says += "." if np.isnan(self.shifted) else f", with the same mask elsewhere it {_change(self.shifted)}."
         if self.confirmed and not self.beyond_centre:
             says += f" But a disc in the middle of what it sees does as much or more (it {_change(self.centre)})."
         return says
@@ -111,8 +111,8 @@ def cover(
 
     `share` is how many, of what the neuron sees; never pixels without energy. `fill` is what they show instead: the image,
     blurred; "zero" (the mean colour of the usual recipes); "mean" (the image's own mean colour). `walk` is made by `walk_for`,
-    where it is there already. Not run where the neuron is not above zero, or there is no energy. Raises UsageError for another
-    fill.
+    where it is there already. Not run where the neuron is not above zero, there is no energy, or what would be covered is all that
+    the neuron sees. Raises UsageError for another fill.
     """
     if fill not in FILLS:
         raise UsageError(f"Pixels were to be covered with '{fill}'.", "", f"Use {', '.join(FILLS)}.")
@@ -122,7 +122,9 @@ def cover(
     n_px = min(max(1, round(share * seen.n_px)), int((within > 0).sum()))
     why_not = "" if value > 0 else "the neuron is not above zero in this image"
     why_not = why_not if np.isfinite(value) else "the neuron is not finite in this image"
+    why_not = why_not or ("" if seen.n_px else "it sees padding only")
     why_not = why_not or ("" if n_px else "the picture marks nothing")
+    why_not = why_not or ("" if n_px < seen.n_px else "there is nothing else to cover")
     if why_not:
         nan = float("nan")
         return Covered(place, value, 0, 0.0, nan, nan, (), nan, (), nan, why_not)
@@ -130,7 +132,7 @@ def cover(
     covers, floored = _fill(inputs, fill), walk.graph.output != network.resolve(place.layer)
     masks = [top_pixels(within, n_px), seen.nearest(n_px)]
     randoms = [_random(seen, n_px, generator) for _ in range(n_draws)]
-    shifts = [_shifted(masks[0], generator) for _ in range(n_draws)] if max(seen.size) > 1 and n_px < seen.n_px else []
+    shifts = [_shifted(masks[0], generator) for _ in range(n_draws)]
     drops = _drops(walk, place, seen, [*masks, *randoms, *shifts], covers, value, floored)
     random, shifted = drops[2 : 2 + n_draws], drops[2 + n_draws :]
     return Covered(
@@ -141,7 +143,7 @@ def cover(
         top=float(drops[0]),
         random=float(random.mean()),
         random_each=tuple(map(float, random)),
-        shifted=float(shifted.mean()) if len(shifted) else float("nan"),
+        shifted=float(shifted.mean()),
         shifted_each=tuple(map(float, shifted)),
         centre=float(drops[1]),
     )
@@ -166,6 +168,9 @@ def occlusion_energy(
 
     Windows are squares of a sixth of the field's longer side, at steps of half a window, over what the neuron sees.
     """
+    energy = np.zeros(tuple(inputs.shape[2:]))
+    if not seen.n_px:
+        return energy
     walk = walk or walk_for(network, inputs, place.layer)
     side = max(1, round(OCCLUDED_FRAC * max(seen.size)))
     starts = [np.arange(0, max(1, extent - side // 2), max(1, side // 2)) for extent in seen.size]
@@ -181,7 +186,6 @@ def occlusion_energy(
     if value:
         drops = value * _drops(walk, place, seen, masks, _fill(inputs, fill), value, floored)
     held = np.array(masks, np.float64)
-    energy = np.zeros(tuple(inputs.shape[2:]))
     energy[seen.slices] = np.tensordot(drops, held, 1) / np.maximum(held.sum(0), 1)
     return np.maximum(energy, 0)
 

@@ -138,13 +138,13 @@ def _projected(
             places.append((place, float(value)))
 
         def from_the_neuron(one: Step) -> Rule | None:
-            return _passes if one.name == step and has_ceiling(one) else rules(one)
+            return _passes if one.name == step and has_ceiling(one, graph) else rules(one)
 
         passed = tape.back({step: layout.from_map(signal)}, [INPUT], from_the_neuron)
         arrived = above.layout.to_map(passed[INPUT]).float().cpu().numpy()
     for (place, response), one in zip(places, arrived, strict=True):
         region = seen.from_neuron(step, place.position)
-        yield Projection(place, response, one, region, way, (*notes, *_notes(response, bool(one.any()))))
+        yield Projection(place, response, one, region, way, (*notes, *_notes(response, bool(one.any()), region)))
 
 
 def _passes(call: Call, signal: Signal) -> list[Signal]:
@@ -157,6 +157,12 @@ def _place(network: Network, layer: str, maps: torch.Tensor, unit: int, position
     shape = tuple(maps.shape)
     if not 0 <= unit < shape[0]:
         raise UsageError(f"Unit {unit} of '{layer}' was asked for.", f"It has {shape[0]} units.", "Count from 0.")
+    if len(shape) == 2:
+        raise UsageError(
+            f"Unit {unit} of '{layer}' was asked for.",
+            f"Its {shape[1]} tokens have lost their place in the image: what one of them sees is not known.",
+            "Name a layer whose maps have positions, or the classes.",
+        )
     if len(shape) != 3:
         return Address(layer, unit)
     if position is None:
@@ -171,7 +177,9 @@ def _place(network: Network, layer: str, maps: torch.Tensor, unit: int, position
     return Address(layer, unit, (int(position[0]), int(position[1])))
 
 
-def _notes(value: float, arrives: bool) -> tuple[str, ...]:
+def _notes(value: float, arrives: bool, seen: Region) -> tuple[str, ...]:
+    if not seen.n_px:
+        return ("It sees padding only.",)
     if value == 0:
         return ("The neuron is off in this image: there is nothing to project.",)
     if value < 0:

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from convscope.errors import UsageError
 from convscope.instruments.appearance.drive import Drive, moved
-from convscope.instruments.appearance.driven_words import ALMOST, said
+from convscope.instruments.appearance.driven_words import ALMOST, MOVED, said
 from convscope.instruments.appearance.optimise import Optimised
 from convscope.instruments.appearance.regularise import HALF_NYQUIST
 from convscope.network import Network
 
 MOST_OF_RAW = 0.5  # the part of a picture's power that is above, in parts of raw ascent's
-N_TOP = 5
+MANY_CLASSES, N_TOP = 50, 5  # among that many classes, being among the first five is recognising; else only the first
 TINY = 1e-12
 
 
@@ -32,17 +32,20 @@ class Driven:
     value: float  # the response to the picture as it was made
     rendered: float  # to its bytes
     shifted: float  # to its bytes moved by one pixel, the mean of four directions
-    weakest: float  # of the four
+    weakest: float  # of the four: what is judged
     natural: float | None  # the strongest response to a natural image
+    silent: bool  # nothing that was tried turned the unit on
     # both end where the activation ends, or where nothing in the picture can raise the unit: neither can be stronger
     reached_ceiling: bool
     high_power: float  # variance of the pixels (0-1) above half the Nyquist frequency
     high_frac: float  # the part of all their variance that is
     raw_power: float | None  # that variance of raw ascent's picture
     raw_frac: float | None  # that part, of raw ascent's
+    raw_void: bool  # raw ascent was tried and found nothing: no control
     rank: int | None  # of the class on this network; 0 is the first
     other: str  # the other network, "" where none was tried
     other_rank: int | None  # of the class there
+    other_top: int  # of so many first guesses there, one must be the class
     failed: tuple[str, ...]  # checks that were not passed, in words
     untried: tuple[str, ...]
 
@@ -57,12 +60,32 @@ class Driven:
         return None if self.raw_frac is None else self.high_frac / max(self.raw_frac, TINY)
 
     @property
+    def held(self) -> float:
+        """The weaker of the responses to its bytes and to these moved by a pixel in any direction."""
+        return max(self.rendered, self.weakest) if self.is_down else min(self.rendered, self.weakest)
+
+    @property
+    def is_beyond(self) -> bool | None:
+        """Whether it drives the unit beyond the best natural image, also as bytes and moved; or as far, where nothing can do more.
+
+        None without a natural image.
+        """
+        if self.natural is None:
+            return None
+        sign = -1.0 if self.is_down else 1.0
+        if self.reached_ceiling:
+            return sign * (self.rendered - self.held) <= (1 - ALMOST) * abs(self.rendered)
+        return sign * self.held > sign * self.natural and not self.silent
+
+    @property
     def passed(self) -> bool:
         return not self.failed
 
     @property
     def outcome(self) -> str:
-        """ "passes", "fails", or "not run" where there is nothing to compare with."""
+        """What the checks say: "passes", "fails", or "not run" where there is nothing to compare with."""
+        if self.silent and self.natural is None and self.rank is None:
+            return "not run"
         if self.failed:
             return "fails"
         return "not run" if self.natural is None and self.rank is None else "passes"
@@ -71,6 +94,11 @@ class Driven:
     def words(self) -> str:
         """What was found, for a newcomer: a sentence or two, one more for a class."""
         return said(self)
+
+
+def n_top(n_classes: int) -> int:
+    """Among how many of a network's first guesses the class must be, to be recognised."""
+    return N_TOP if n_classes >= MANY_CLASSES else 1
 
 
 def driven(
@@ -94,7 +122,8 @@ def driven(
     weakest = (sign * answers[1:]).amin(0) * sign
     flat = drive.derivative(bytes_).flatten(1).abs().amax(1) == 0
     high, total = high_power(found.images)
-    of_raw = None if raw is None else tuple(float(power.mean()) for power in high_power(raw.images))
+    is_void = raw is not None and raw.silent and not bool(raw.values.any())
+    of_raw = None if raw is None or is_void else tuple(float(power.mean()) for power in high_power(raw.images))
     ranks = _ranks(found, found.canvas.network, bytes_)
     other_ranks = [None] * len(bytes_) if other is None else _ranks(found, other, bytes_)
     return tuple(
@@ -109,6 +138,7 @@ def driven(
             high=float(high[i]),
             total=float(total[i]),
             raw=of_raw,
+            raw_void=is_void,
             rank=ranks[i],
             other=other,
             other_rank=other_ranks[i],
@@ -142,30 +172,38 @@ def _judged(
     high: float,
     total: float,
     raw: tuple[float, ...] | None,
+    raw_void: bool,
     rank: int | None,
     other: Network | None,
     other_rank: int | None,
 ) -> Driven:
     sign, ceiling = found.objective.sign, found.objective.ceiling
     failed, untried = [], []
+    other_top = N_TOP if other is None else n_top(other.n_classes)
     high_frac = high / max(total, TINY)
     raw_frac = raw[0] / max(raw[1], TINY) if raw else 0.0
-    at_ceiling = natural is not None and (
-        (ceiling is not None and min(rendered, natural) >= ALMOST * ceiling)
-        or (flat and abs(rendered - natural) <= (1 - ALMOST) * abs(natural))
+    # A unit that is off in every image and in the picture stands at its floor, not at its ceiling.
+    at_ceiling = (
+        natural is not None
+        and sign * natural > 0
+        and not found.silent
+        and (
+            (ceiling is not None and sign > 0 and min(rendered, natural) >= ALMOST * ceiling)
+            or (flat and abs(rendered - natural) <= (1 - ALMOST) * abs(natural))
+        )
     )
     if found.silent:
         failed.append("nothing that was tried turns the unit on: it is dead, or needs another start")
     if natural is None:
         untried.append("beyond the best natural image: no natural image was given")
     elif not at_ceiling:
-        for name, response in (("as bytes", rendered), ("moved by a pixel", shifted)):
+        for name, response in (("as bytes", rendered), (MOVED, weakest)):
             if sign * response <= sign * natural:
                 failed.append(f"{name} it drives the unit to {response:.3g}; a natural image to {natural:.3g}")
-    elif sign * shifted < sign * rendered - (1 - ALMOST) * abs(rendered):
-        failed.append(f"moved by a pixel it drives the unit to {shifted:.3g}; a natural image to {natural:.3g}")
+    elif sign * weakest < sign * rendered - (1 - ALMOST) * abs(rendered):
+        failed.append(f"{MOVED} it drives the unit to {weakest:.3g}; a natural image to {natural:.3g}")
     if raw is None:
-        untried.append("high frequencies: raw ascent was not tried")
+        untried.append(f"high frequencies: raw ascent {'found nothing' if raw_void else 'was not tried'}")
     elif high_frac > MOST_OF_RAW * raw_frac:
         failed.append(
             f"{high_frac:.0%} of its power is above half the Nyquist frequency; of raw ascent's {raw_frac:.0%}"
@@ -176,7 +214,7 @@ def _judged(
         untried.append("another network: none was given")
     elif other_rank is None:
         untried.append(f"another network: {other.name} has no such class or unit")
-    elif other_rank >= N_TOP and sign > 0:
+    elif other_rank >= other_top and sign > 0:
         failed.append(f"{other.name} has the class as number {other_rank + 1}")
     return Driven(
         about=found.objective.words,
@@ -187,14 +225,17 @@ def _judged(
         shifted=shifted,
         weakest=weakest,
         natural=natural,
+        silent=found.silent,
         reached_ceiling=at_ceiling,
         high_power=high,
         high_frac=high_frac,
         raw_power=None if raw is None else raw[0],
         raw_frac=None if raw is None else raw_frac,
+        raw_void=raw_void,
         rank=rank,
         other="" if other is None else other.name,
         other_rank=other_rank,
+        other_top=other_top,
         failed=tuple(failed),
         untried=tuple(untried),
     )
@@ -215,11 +256,14 @@ def _ranks(found: Optimised, network: Network, images: torch.Tensor) -> list[int
 
 
 def _same_class(found: Optimised, network: Network) -> int | None:
-    """The index of the class there: by its name where both have names, by its index where there are equally many."""
+    """The index of the class there: by its name where both have names, by its index where there are equally many.
+
+    A name that several classes of one network have says nothing to another.
+    """
     own, target = found.canvas.network, found.objective.target
-    if target is None:
-        return None
+    if target is None or network is own:
+        return target
     if own.classes is not None and network.classes is not None:
-        names = list(network.classes.names)
-        return names.index(own.classes[target]) if own.classes[target] in names else None
+        names, name = network.classes.names, own.classes[target]
+        return names.index(name) if names.count(name) == own.classes.names.count(name) == 1 else None
     return target if own.n_classes == network.n_classes else None

@@ -7,6 +7,7 @@ from convscope.words import number
 if TYPE_CHECKING:
     from convscope.instruments.appearance.driven import Driven
 
+MOVED = "moved by a pixel in any direction"
 ALMOST = 0.999  # of the most a unit can answer: as good as that
 _PLACES = ("first", "second", "third", "fourth", "fifth")
 
@@ -19,19 +20,22 @@ def said(found: "Driven") -> str:
 def _driving(found: "Driven") -> str:
     sign, natural = (-1.0 if found.is_down else 1.0), found.natural
     opens = f"Drives the {found.kind}{' down' if found.is_down else ''} to {number(found.value)}"
-    weaker = min(found.rendered, found.shifted, key=lambda value: sign * value)
-    if natural is None:
-        return f"{opens}, as bytes and moved by a pixel to {number(weaker)}; there is no natural image to compare with."
+    weaker = found.held
     best = f"its {'lowest' if found.is_down else 'best'} natural image"
-    if found.reached_ceiling and sign * (found.rendered - found.shifted) <= (1 - ALMOST) * abs(found.rendered):
+    if found.silent:
+        beside = "" if natural is None else f"; {best} drives it to {number(natural)}"
+        return f"Nothing that was tried turns the {found.kind} on{beside}."
+    if natural is None:
+        return f"{opens}, as bytes and {MOVED} to {number(weaker)}; there is no natural image to compare with."
+    if found.reached_ceiling and found.is_beyond:
         return f"{opens}, the most it can answer; {best} does so too."
     if sign * weaker > sign * natural:
         ratio = found.value / natural if sign * natural > 0 else 0
         beyond = f"{ratio:.2g} times {best}" if ratio >= 1.05 else f"more than {best} ({number(natural)})"
-        return f"{opens}, {beyond}, also as bytes and moved by a pixel."
+        return f"{opens}, {beyond}, also as bytes and {MOVED}."
     if sign * found.value <= sign * natural and not found.reached_ceiling:
         return f"{opens}; {best} to {number(natural)}."
-    where = "as bytes" if weaker == found.rendered else "moved by a pixel"
+    where = "as bytes" if weaker == found.rendered else MOVED
     return f"{opens}, but {where} to {number(weaker)}; {best} to {number(natural)}."
 
 
@@ -39,11 +43,16 @@ def _recognised(found: "Driven") -> str:
     if found.rank is None:
         return ""
     own = f"The class is the network's {_place(found.rank)} guess"
-    return f"{own}, {found.other}'s {_place(found.other_rank)}." if found.other_rank is not None else f"{own}."
+    if found.other_rank is None:
+        return f"{own}."
+    must = f"among its first {found.other_top}" if found.other_top > 1 else "its first"
+    is_met = found.other_rank < found.other_top
+    return f"{own}, {found.other}'s {_place(found.other_rank)} ({'recognised: ' if is_met else 'not recognised: not '}{must})."
 
 
 def _noise(found: "Driven") -> str:
-    beside = "" if found.raw_frac is None else f" (raw ascent {found.raw_frac * 100:.0f} %)"
+    beside = " (raw ascent found nothing)" if found.raw_void else ""
+    beside = beside if found.raw_frac is None else f" (raw ascent {found.raw_frac * 100:.0f} %)"
     return f"{found.high_frac * 100:.0f} % of its power is above half Nyquist{beside}."
 
 

@@ -22,7 +22,7 @@ from convscope.network import Network
 from convscope.network.address import Address
 from convscope.sweep.engine import gauges_for, keys_of, sweep
 from convscope.sweep.gauges import Exemplars
-from convscope.sweep.gauges.exemplars import ExemplarTable
+from convscope.sweep.gauges.exemplars import SATURATING, ExemplarTable
 
 OUTLINES = ("deconvnet", "guided", "occlusion")
 HALF = 0.5  # of the energy lies in the part that is outlined
@@ -62,7 +62,7 @@ class UnitExemplars:
     layer: str
     unit: int
     patches: tuple[Exemplar, ...]
-    n_images: int  # looked at
+    n_images: int  # looked at; those that could be read, where that is known
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,6 +96,7 @@ def exemplars(
     n: int = 9,
     *,
     table: ExemplarTable | None = None,
+    n_images: int | None = None,
     outline: str = "deconvnet",
     check: bool = True,
     seed: int = 0,
@@ -103,14 +104,18 @@ def exemplars(
 ) -> tuple[UnitExemplars, ...]:
     """The n strongest patches of some units of a layer (all, by default), of all images.
 
-    `table` is what a sweep of these images found, if there was one; else the images are swept. `outline` says whose energy is
+    `table` is what a sweep of these images found, if there was one, and `n_images` how many of them it could read; else the images
+    are swept. `outline` says whose energy is
     outlined. Patches whose peak is not above zero are left out: a dead unit has none, and says so. Images that cannot be read any
     more are left out and named. Raises UsageError, UnknownNameError, MissingRuleError for an operation a deconvnet has no rule
     for.
     """
     if outline not in OUTLINES:
         raise UsageError(f"Exemplars outlined by '{outline}' were asked for.", "", f"Use {', '.join(OUTLINES)}.")
-    found = table if table is not None else swept(network, images, layer, n, progress)
+    if table is None:
+        found, n_images = _swept(network, images, layer, n, progress)
+    else:
+        found, n_images = table, len(images) if n_images is None else n_images
     units = range(len(found.keys)) if units is None else units
     wrong = [unit for unit in units if not 0 <= unit < len(found.keys)]
     if wrong:
@@ -135,7 +140,7 @@ def exemplars(
                     None
                 )
         notes |= dict.fromkeys(note for one in patches for note in (one.projection.seen.note, *one.projection.notes))
-        done.append(UnitExemplars(layer, int(unit), tuple(patches), len(images), tuple(filter(None, notes))))
+        done.append(UnitExemplars(layer, int(unit), tuple(patches), n_images, tuple(filter(None, notes))))
         if progress:
             progress(i + 1, len(units))
     return tuple(done)
@@ -143,16 +148,24 @@ def exemplars(
 
 def swept(network: Network, images: Images, layer: str, n: int = 9, progress: Progress | None = None) -> ExemplarTable:
     """The highest peaks of each unit of a layer over the images. Raises UsageError for a layer without units."""
+    return _swept(network, images, layer, n, progress)[0]
+
+
+def _swept(
+    network: Network, images: Images, layer: str, n: int, progress: Progress | None
+) -> tuple[ExemplarTable, int]:
+    """The highest peaks, and of how many images: those that could be read."""
     step = network.graph.by_name.get(network.resolve(layer))
-    saturates = step is not None and step.op in ("relu6", "hardtanh", "hardsigmoid", "sigmoid")
+    saturates = step is not None and step.op in SATURATING
     gauges = gauges_for(network, [layer], lambda n_units: [Exemplars(n_units, n, saturates)])
-    sweep(network, images, gauges, progress=progress)
-    table: ExemplarTable = gauges[layer]["exemplars"].result()
-    return table
+    found = sweep(network, images, gauges, progress=progress)
+    return gauges[layer]["exemplars"].result(), found.n_images
 
 
 def driving_part(energy: np.ndarray) -> np.ndarray:
     """The fewest pixels that hold half of the energy (`y x` of a patch), smoothed a little; none where there is no energy."""
+    if not energy.size:
+        return np.zeros(energy.shape, bool)
     side = max(energy.shape)
     deviation = max(SMOOTH_FRAC * side, min(SMOOTH_PX, SMALL_FRAC * side))
     smooth = gaussian_filter(np.asarray(energy, np.float64), deviation, mode="nearest")

@@ -6,6 +6,7 @@ Pictures are optimised in these terms, so that each step changes them the way na
 from dataclasses import dataclass, field
 
 import torch
+from scipy.fft import next_fast_len
 
 from convscope.errors import ImagesError
 
@@ -72,6 +73,11 @@ def measured(images: torch.Tensor) -> Natural:
 def frequencies(size: tuple[int, int]) -> torch.Tensor:
     """The frequency of each entry of rfft2 of pictures of this size, cycles per pixel, `fy fx`."""
     return torch.hypot(torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None, :])
+
+
+def quick(size: tuple[int, int]) -> tuple[int, int]:
+    """The next size whose Fourier transform is quick: canvases are often of 151 or 181 px, and primes take many times as long."""
+    return next_fast_len(size[0]), next_fast_len(size[1])
 
 
 def _components(images: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:

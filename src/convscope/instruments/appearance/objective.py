@@ -5,7 +5,7 @@ doi:10.23915/distill.00007, "Optimization Objectives"); a unit is a direction wi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -13,13 +13,14 @@ from convscope.errors import UnknownNameError, UsageError
 from convscope.graph.graph import Ref, Step
 from convscope.graph.layout import UNIT
 from convscope.network import Network
+from convscope.walks.pooled_first import pooled_name
+from convscope.walks.rectifiers import rectifier
 
 # Activations that rise with their input wherever they are not flat: a unit is driven through what goes into them.
-_RISING = frozenset(
-    {"relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "selu", "sigmoid", "tanh", "hardsigmoid"}
-)
-_CEILINGS = {"relu6": 6.0, "sigmoid": 1.0, "tanh": 1.0, "hardsigmoid": 1.0}
-_FLAT_FROM = {"relu6": 6.0, "hardsigmoid": 3.0}
+# Rectifiers are too, however they are written.
+_RISING = frozenset({"hardtanh", "leaky_relu", "elu", "celu", "selu", "sigmoid", "tanh", "hardsigmoid"})
+_CEILINGS = {"sigmoid": 1.0, "tanh": 1.0, "hardsigmoid": 1.0}
+_FLAT_FROM = {"hardsigmoid": 3.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Objective:
 
     words: str  # "features.3.relu:5", "class 'otter'"
     layer: str  # the step that is asked about
-    weights: torch.Tensor  # over the units of that layer, of length 1
+    weights: torch.Tensor = field(repr=False)  # over the units of that layer, of length 1
     driven: (
         str  # the step that the optimiser follows: below an activation, which would be flat where the unit is silent
     )
@@ -99,44 +100,68 @@ def _made(
     position: tuple[int, int] | None = None,
     target: int | None = None,
 ) -> Objective:
-    driven, driven_weights = _below(network, step, weights)
+    below = _below(network, step, weights)
     words = f"{words}, driven down" if negative else words
-    op = step.op if int((weights != 0).sum()) == 1 else ""
-    enough = _FLAT_FROM.get(op) if driven is not step and not negative else None
     return Objective(
         words,
         step.name,
         weights,
-        driven.name,
-        driven_weights,
+        below.step,
+        below.weights,
         position,
         negative,
         target,
-        ceiling=_CEILINGS.get(op),
-        enough=enough,
+        ceiling=below.ceiling,
+        enough=None if negative else below.enough,
     )
 
 
-def _below(network: Network, step: Step, weights: torch.Tensor) -> tuple[Step, torch.Tensor]:
-    """Where to follow a unit: its own step, or what goes into the activation that makes it, through concatenations."""
-    units = weights.nonzero().flatten().tolist()
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """Where a unit is followed, and where the activation ends that lies between."""
+
+    step: str
+    weights: torch.Tensor
+    ceiling: float | None = None
+    enough: float | None = None  # of that step: the activation does not rise further
+
+
+def _below(network: Network, step: Step, weights: torch.Tensor) -> _Followed:
+    """Where to follow a unit: its own step, or what goes into the activation that makes it, through concatenations and pools."""
+    own, units = _Followed(step.name, weights), weights.nonzero().flatten().tolist()
     if len(units) != 1 or not step.args:
-        return step, weights
+        return own
     first = step.args[0]
     if step.op == "cat" and isinstance(first, (list, tuple)) and _along_units(step):
         begin = 0
         for part in first:
-            below = network.graph.by_name.get(part.step) if isinstance(part, Ref) else None
-            if below is None or below.layout[0] is None:
+            below = _with_units(network, part)
+            if below is None:
                 break
             if units[0] < begin + _n_units(below):
                 return _below(network, below, weights[begin : begin + _n_units(below)])
             begin += _n_units(below)
-    if step.op in _RISING and isinstance(first, Ref):
-        below = network.graph.by_name.get(first.step)
-        if below is not None and below.layout[0] is not None and _n_units(below) == len(weights):
-            return below, weights
-    return step, weights
+    if step.op == "max_pool2d" and step.shape is not None:
+        below = _with_units(network, first)
+        found = None if below is None else _below(network, below, weights)
+        if found is not None and found.step != first.step:
+            return replace(found, step=pooled_name(step.name, found.step))
+    ceiling, enough = _CEILINGS.get(step.op), _FLAT_FROM.get(step.op)
+    passes = rectifier(step, network.graph)
+    if passes is not None:
+        first, ceiling, enough = Ref(passes.below), passes.ceiling, passes.ceiling
+    elif step.op == "hardtanh":
+        ceiling = enough = float(step.argument(2, "max_val", 1))
+    below = _with_units(network, first) if passes is not None or step.op in _RISING else None
+    if below is None or _n_units(below) != len(weights):
+        return replace(own, ceiling=ceiling)
+    return _Followed(below.name, weights, ceiling, enough)
+
+
+def _with_units(network: Network, argument: object) -> Step | None:
+    """The step that an argument is the value of, if that has units."""
+    step = network.graph.by_name.get(argument.step) if isinstance(argument, Ref) else None
+    return None if step is None or step.layout[0] is None else step
 
 
 def _along_units(step: Step) -> bool:
@@ -178,7 +203,11 @@ def _unit_length(asked: Direction, n_units: int) -> torch.Tensor:
 
 
 def _class(network: Network, asked: object) -> int:
-    if isinstance(asked, str) and not asked.strip().isdecimal():
+    """The index that is meant; a name comes before an index that is written the same."""
+    names = () if network.classes is None else network.classes.names
+    if isinstance(asked, str) and names.count(asked) == 1:
+        return names.index(asked)
+    if isinstance(asked, str) and (asked in names or not asked.strip().isdecimal()):
         if network.classes is None:
             raise UnknownNameError("class", asked, (), f"The {network.n_classes} classes have no names; give an index.")
         return network.classes.index_of(asked)

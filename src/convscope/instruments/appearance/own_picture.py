@@ -11,6 +11,8 @@ import torch
 
 from convscope.instruments.appearance.optimise import Optimised
 
+ALMOST = 0.999  # of the best natural image: as far
+
 
 @dataclass(frozen=True)
 class OwnPicture:
@@ -23,18 +25,24 @@ class OwnPicture:
     median: float  # of the ratios
 
     @property
+    def most_before(self) -> int:
+        """How many units may answer to a unit's own picture more than the unit does: a tenth, or one."""
+        return max(1, self.n_units // 10)
+
+    @property
     def is_own(self) -> bool:
-        """Whether no more than a tenth of the units (or one) answers to the picture more than this one."""
-        return self.rank <= max(1, self.n_units // 10)
+        """Whether it drives the unit as far as an image does, few units further, and not most others beyond their best as well."""
+        others = self.n_beyond - (self.ratio > 1)
+        return self.ratio >= ALMOST and self.rank <= self.most_before and 2 * others <= self.n_units - 1
 
     @property
     def words(self) -> str:
         """What came out, in a sentence."""
-        are = "is" if self.n_beyond == 1 else "are"
-        place = "more than any other" if self.rank == 0 else f"as number {self.rank + 1}"
+        place = "further than any other" if self.rank == 0 else f"as number {self.rank + 1}"
+        others = self.n_beyond - (self.ratio > 1)
         return (
-            f"It drives this unit {self.ratio:.2g} times as far as its best natural image, {place} of {self.n_units:,} live units; "
-            f"{self.n_beyond:,} {are} driven beyond its own best (median {max(0.0, self.median):.2g} times)."
+            f"It drives this unit to {self.ratio:.2g} times its best natural image, {place} of {self.n_units:,} live units; "
+            f"{others:,} of the others are driven beyond their own best image too."
         )
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import torch
 
-from convscope.instruments.appearance.natural import Natural, frequencies
+from convscope.instruments.appearance.natural import Natural, frequencies, quick
 
 STRETCH = 0.01
 Shape = tuple[int, int, int]  # channel y x
@@ -75,16 +75,18 @@ class Fourier(Parameterization):
         return self.rate * min(6.0, max(1.0, 64 / max(shape[1:])))
 
     def start(self, shape: Shape, noise: Noise) -> torch.Tensor:
-        return self.sd * noise(shape[0], shape[1], shape[2] // 2 + 1, 2)
+        height, width = quick(shape[1:])
+        return self.sd * noise(shape[0], height, width // 2 + 1, 2)
 
     def painter(self, shape: Shape, natural: Natural, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-        size = shape[1:]
+        (height, width), size = shape[1:], quick(shape[1:])
         n = max(size)
         scale = n * (n * frequencies(size)).clamp_min(1).pow(-self.decay_power)[..., None].to(device) / 4
 
         def paint(spectrum: torch.Tensor) -> torch.Tensor:
             components = torch.fft.irfft2(torch.view_as_complex(spectrum * scale), s=size, norm="ortho")
-            return (natural.colored(components).sigmoid() * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
+            colored = natural.colored(components[:, :, :height, :width])
+            return (colored.sigmoid() * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
 
         return paint
 

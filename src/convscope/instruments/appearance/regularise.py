@@ -12,7 +12,7 @@ from math import ceil, pi
 import torch
 from torch.nn import functional as F
 
-from convscope.instruments.appearance.natural import frequencies
+from convscope.instruments.appearance.natural import frequencies, quick
 
 HALF_NYQUIST = 0.25  # cycles per pixel
 ONE_PX = torch.tensor([(0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0)])  # moves (y, x)
@@ -106,9 +106,15 @@ class ClipContribution:
 
 
 def fine(images: torch.Tensor) -> torch.Tensor:
-    """What of pictures is above half the Nyquist frequency, `batch channel y x`; as a gradient, it is that of half its power."""
-    is_fine = (frequencies((images.shape[2], images.shape[3])) > HALF_NYQUIST).to(images.device)
-    return torch.fft.irfft2(torch.fft.rfft2(images) * is_fine, s=images.shape[2:])
+    """What of pictures is above half the Nyquist frequency, `batch channel y x`; as a gradient, it is that of half its power.
+
+    Sizes whose transform is slow are enlarged by the few pixels needed, the edge repeated.
+    """
+    height, width = images.shape[2:]
+    size = quick((height, width))
+    enlarged = F.pad(images, (0, size[1] - width, 0, size[0] - height), mode="replicate")
+    is_fine = (frequencies(size) > HALF_NYQUIST).to(images.device)
+    return torch.fft.irfft2(torch.fft.rfft2(enlarged) * is_fine, s=size)[:, :, :height, :width]
 
 
 def _clipped(values: torch.Tensor, measure: torch.Tensor, percentile: float) -> torch.Tensor:

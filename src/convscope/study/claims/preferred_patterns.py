@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convscope.finding import Control, Finding
-from convscope.intervals import Interval, difference, exact, share
+from convscope.intervals import Interval, difference, exact, share, share_of_groups
 from convscope.registry import register
 from convscope.study.claim import NONE, TRAINED, Claim, Measured, Networks, Question
 from convscope.study.drawn import peaks, spread
@@ -42,14 +42,15 @@ class PreferredPatterns(Claim):
     least = 0.1  # ten pictures in a hundred beyond the strongest control
     means = (
         "Images are optimised that drive single units, over the depth of the network, and its classes. That they drive them beyond "
-        "the best natural image, as bytes and moved by a pixel, is measured, and does not decide: raw ascent, fresh weights and "
-        "random directions do that too. What decides is whether the class is recognised by an observer that has none of the "
-        "network's weights: another network, or a witness that learned from these images alone. Then the pattern a class prefers "
-        "is of the world and not of these weights only. It is asked of classes: that the pictures of hidden units mean something "
-        "to others is not shown, nor that a unit answers to nothing else."
+        "the best natural image, as bytes and moved by a pixel in any direction, is measured, and does not decide: raw ascent, "
+        "fresh weights and random directions do that too. What decides is whether the class is recognised by an observer that has "
+        "none of the network's weights: another network, or a witness that learned from these images alone. Then the pattern a "
+        "class prefers is of the world and not of these weights only. It is asked of classes: that the pictures of hidden units "
+        "mean something to others is not shown, nor that a unit answers to nothing else."
     )
     n_sampled = 12  # units
     n_classes = 16
+    version = 2
     doing = "images optimised for units and classes"
     asks_other = True
 
@@ -72,20 +73,31 @@ class PreferredPatterns(Claim):
         why_not = _why_not(who, recognised, [row for row in rows if "refused" in row and row["what"] != OBSERVER])
         if len(units) >= FEWEST_UNITS and exceeding.high <= A_HALF:
             why_not = ""  # whoever looks at them, they are not what drives the units most
-        found = {kind: _share(hits) for kind, hits in recognised.items()}
+        found = {kind: share_of_groups(hits) for kind, hits in recognised.items()}
         beyond = {kind: difference(found["trained"], found[kind]) for kind in CONTROLS if kind in found}
         strongest = sorted(beyond, key=lambda kind: beyond[kind].low)
         enough = len(units) >= FEWEST_UNITS
         return self.finding(
             value=found.get("trained", NONE),
-            controls=[Control(KINDS[kind], CONTROLS[kind], found[kind]) for kind in strongest],
+            controls=[Control(KINDS[kind], _control(kind, who), found[kind]) for kind in strongest],
             beyond=beyond[strongest[0]] if strongest else NONE,
             conditions=[exceeding.minus(exact(A_HALF))] if enough else [],
             summary=" ".join(filter(None, (_classes_said(who, found), _units_said(measured, units, exceeding)))),
             why_not=why_not,
             evidence=_evidence(measured, who, found, units, classes),
-            resampled="pictures" if found else "",
+            resampled="classes" if found else "",
         )
+
+
+def _control(kind: str, who: Row) -> str:
+    """What was done; of random directions also what an observer finds in them without knowing any class."""
+    n = who["n_classes"] // 2
+    told = (
+        f" Chance is {min(1, who['n_top'] / n):.0%} for whoever tells the raised from the lowered, and no more."
+        if n
+        else ""
+    )
+    return CONTROLS[kind] + told * (kind == "direction")
 
 
 def _why_not(who: Row, recognised: dict[str, np.ndarray], refused: list[Row]) -> str:
@@ -117,10 +129,6 @@ def _recognised(rows: list[Row]) -> dict[str, np.ndarray]:
         n = min(len(hits) for hits in by_class.values())
         found[kind] = np.array([hits[:n] for hits in by_class.values()])
     return found
-
-
-def _share(hits: np.ndarray) -> Interval:
-    return share(int(hits.sum()), hits.size)
 
 
 def _beyond_natural(units: list[Row], kind: str) -> Interval:
@@ -222,7 +230,7 @@ def _class_table(measured: Measured, who: Row, classes: list[Row]) -> dict[str, 
 def _unit_table(units: list[Row]) -> dict[str, Any]:
     return {
         "panel": "table",
-        "title": "Each unit's picture, over its best natural image (as bytes and moved by a pixel, whichever is weaker)",
+        "title": "Each unit's picture, over its best natural image (as bytes and moved by a pixel in any direction, the weakest)",
         "columns": ["unit", *KINDS.values()],
         "rows": [
             [f"{row['layer']}:{row['unit']}", *(_text(row["times"].get(kind)) for kind in KINDS)] for row in units

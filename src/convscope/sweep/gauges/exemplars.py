@@ -10,6 +10,10 @@ from convscope.sweep.gauges.base import Gauge
 from convscope.sweep.response import Response
 
 NOBODY = np.iinfo(np.int64).max  # key of a place that no image holds yet
+# Operations whose values have, or may have, an upper end that many images reach.
+SATURATING = frozenset(
+    {"relu6", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "softmax", "softsign", "clamp", "clamp_max", "minimum"}
+)
 Places = tuple[
     np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray
 ]  # values, keys, y, x, extents: each `unit rank`

@@ -22,10 +22,20 @@ from convscope.instruments.appearance.exemplars import (
     swept,
 )
 from convscope.instruments.appearance.families import measure_filters
+from convscope.see.swept import swept as swept_for_see
 from convscope.see.tiles import LINE
 from convscope.see.tiles import patch as outlined
 
 SIZE = (23, 31)
+
+
+class Clamped(nn.Module):
+    def __init__(self, low: float | None, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(self.low, self.high)
 
 
 # Crops
@@ -89,6 +99,25 @@ def test_they_are_the_strongest_of_all_images() -> None:
             assert patch.value == pytest.approx(value)
             assert patch.place.position == tuple(map(int, place))
             assert patch.id == images.ids[patch.index]
+
+
+def test_at_a_ceiling_those_come_first_in_which_more_reach_it_however_it_is_written() -> None:
+    """Nine of ten images reach 6; the one in which the most neurons do has the last id but one."""
+    pixels = np.zeros((10, *SIZE, 3), np.uint8)
+    for i in range(1, 10):
+        pixels[i, 2 : 3 + i, 4:9] = 255
+    pixels[8, 2:20, 4:9] = 255
+    ways = (nn.ReLU6(), nn.Hardtanh(0, 6), Clamped(0, 6), nn.Sequential(nn.ReLU(), Clamped(None, 6)))
+    for way in ways:
+        module = Pooled(nn.Conv2d(3, 2, 1), way)
+        with torch.no_grad():
+            module[0].weight.fill_(9)
+        net = cs.load(module.eval(), size=SIZE, preprocess={"mean": (0.0,) * 3, "std": (1.0,) * 3})
+        layer = [row.name for row in net.layers if row.kind in ("activation", "pointwise")][-1]
+        images = cs.images(pixels)
+        for table in (swept(net, images, layer, 3), swept_for_see(net, images, [layer], 3).layers[layer].exemplars):
+            assert table.values[0].tolist() == [6, 6, 6]
+            assert table.keys[0].tolist() == [8, 9, 7], layer
 
 
 def test_a_dead_unit_has_none_and_says_so() -> None:

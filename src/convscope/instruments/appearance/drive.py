@@ -56,14 +56,14 @@ class Drive:
         return self.gradient(network.preprocess.normalize(images.to(network.device)))[1].cpu()
 
     def quality(self, images: torch.Tensor) -> torch.Tensor:
-        """What tries are compared by, higher is better: the response to the bytes or to the moved bytes, whichever is weaker.
+        """What tries are compared by, higher is better: the weakest response to the bytes, and to the bytes moved by a pixel.
 
         Of a class, by how much its logit is the largest.
         """
         bytes_ = images.mul(255).round() / 255
         maps = self._maps(bytes_, self.canvas.shown)
-        shifted = torch.stack([self.responses(one) for one in moved(bytes_)]).mean(0)
-        quality = torch.minimum(self.sign.cpu() * self._peak(maps, self.shown).cpu(), self.sign.cpu() * shifted)
+        answers = [self._peak(maps, self.shown).cpu(), *(self.responses(one) for one in moved(bytes_))]
+        quality = (self.sign.cpu() * torch.stack(answers)).amin(0)
         for i, one in enumerate(self.objectives):
             if one.target is not None and not one.negative and maps.dim() == 2 and maps.shape[1] > 1:
                 others = torch.cat([maps[i, : one.target], maps[i, one.target + 1 :]])

@@ -22,12 +22,13 @@ from side_by_side import CASES
 
 import convscope as cs
 from convscope.instruments.appearance import RAW, YOSINSKI, Driven, Optimise, Optimised, Phase, driven
+from convscope.instruments.appearance.driven import n_top
 from convscope.network import Network
 from convscope.sweep.engine import gauges_for, sweep
 from convscope.sweep.gauges import Exemplars, Moments
 
+N_CLASSES = 1000
 OWN = ("squeezenet1_1", "mobilenetv2")  # whose units; classes are shown to all the others
-N_TOP = 5
 DEFAULT, RAW_NAME = "Fourier", "raw ascent"
 WAYS = {DEFAULT: Optimise(), RAW_NAME: RAW, "phases": Optimise(parameterization=Phase()), **YOSINSKI}
 OF_CLASSES = {DEFAULT: replace(Optimise(), n_restarts=2), RAW_NAME: RAW}
@@ -153,10 +154,10 @@ def _unit_table(rows: Rows, names: tuple[str, ...]) -> Iterator[str]:
     for name in names:
         for row in sorted(_of(rows, name, DEFAULT, "unit"), key=lambda row: row["depth"]):
             raw = rows.found.get(f"{name}|{row['unit']}|{RAW_NAME}")
-            moved, ratios = ("", "") if raw is None else (f"{raw['shifted']:.3g}", _ratios(row, raw))
+            moved, ratios = ("", "") if raw is None else (f"{raw['weakest']:.3g}", _ratios(row, raw))
             yield (
                 f"| {name} | {row['unit']} | {'x'.join(map(str, row['size']))} | {row['natural']:.3g} | {row['value']:.3g} | "
-                f"{row['rendered']:.3g}, {row['shifted']:.3g} | {'yes' if row['beats'] else 'NO'} | {moved} | {ratios} |"
+                f"{row['rendered']:.3g}, {row['weakest']:.3g} | {'yes' if row['beats'] else 'NO'} | {moved} | {ratios} |"
             )
 
 
@@ -187,7 +188,7 @@ def _class_table(rows: Rows, names: tuple[str, ...]) -> Iterator[str]:
         for way in OF_CLASSES:
             found = list(_of(rows, name, way, "class"))
             others = found[0]["other_ranks"] if found else ()
-            top = [f"{other} {sum(row['other_ranks'][other] < N_TOP for row in found)}" for other in others]
+            top = [f"{other} {sum(row['other_ranks'][other] < n_top(N_CLASSES) for row in found)}" for other in others]
             yield f"| {name} | {way} | {len(found)} | {sum(row['rank'] == 0 for row in found)} | {', '.join(top)} |"
 
 

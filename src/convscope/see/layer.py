@@ -186,6 +186,7 @@ def _patches(
             units,
             settings.n,
             table=found.layers[layer].exemplars,
+            n_images=found.n_images,
             outline=settings.outline,
             seed=settings.seed,
             progress=lambda done, total: progress("patches", done, total),

@@ -85,11 +85,6 @@ def pictures(
     )
 
 
-def held(one: Driven) -> float:
-    """What is left of the response as bytes, and moved by a pixel in the direction that harms it most."""
-    return min(one.rendered, one.weakest)
-
-
 def optimised_section(network: Network, found: Pictures) -> Section:
     """The pictures, the control last."""
     size = " x ".join(map(str, found.up.shown.shape[:2]))
@@ -149,10 +144,10 @@ def _beyond(found: Pictures, *, with_images: bool) -> Checked:
     if one.reached_ceiling:
         return Checked(title, Outcome.PASSES, f"Both reach {number(one.natural)}, the most the unit can answer.")
     words = (
-        f"As bytes, and moved by a pixel in any direction, it drives the unit to {number(held(one))} or further; the best natural "
+        f"As bytes, and moved by a pixel in any direction, it drives the unit to {number(one.held)} or further; the best natural "
         f"image to {number(one.natural)}."
     )
-    return Checked(title, Outcome.PASSES if held(one) > one.natural else Outcome.FAILS, words)
+    return Checked(title, Outcome.PASSES if one.held > one.natural else Outcome.FAILS, words)
 
 
 def _frequencies(found: Pictures) -> Checked:

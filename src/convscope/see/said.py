@@ -45,7 +45,7 @@ def _driven_said(made: optimised.Pictures) -> str:
     one, own = made.checked[0], made.own
     if made.up.silent:
         return "Nothing that was tried turns it on."
-    held = optimised.held(one)
+    held = one.held
     if one.natural is None:
         return f"Its optimised picture drives it to {number(held)}."
     text = f"Its optimised picture drives it to {number(held)}"

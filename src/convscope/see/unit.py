@@ -186,6 +186,7 @@ def _patches(
             [what.unit],
             settings.n,
             table=table,
+            n_images=found.n_images,
             outline=settings.outline,
             seed=settings.seed,
         )

@@ -33,6 +33,7 @@ Progress = Callable[[int, int], None]  # steps done, steps in all
 See = Callable[[int, Sequence[Objective], torch.Tensor], None]  # step, objectives, pictures so far
 SETS = 10_000  # seeds between those of two restarts
 SMALL_PX, SMALL_RESTARTS = 24, 16  # pictures up to this size are tried so often
+TINY_PX, TINY_STEPS = 16, 2  # up to this size, so many steps for one: natural images are nearly as strong as can be there
 MIDDLE_FIRST = 0.5  # so long only the neuron in the middle is driven, or a larger picture would begin beside it
 
 
@@ -167,6 +168,7 @@ class _Run:
         self.n_each = self.n_restarts * method.n_diverse
         self.n_steps = 0
         self.n_middle = 0 if max(where.size) <= SMALL_PX else MIDDLE_FIRST * method.n_steps
+        self.n_for_one = TINY_STEPS if max(where.size) <= TINY_PX else 1
         device = where.network.device
         siblings = [r * SETS + d for r in range(self.n_restarts) for d in range(method.n_diverse)]
         self.streams = [
@@ -174,7 +176,8 @@ class _Run:
         ]
         self.theta = None
         if method.transforms is not None:
-            self.theta = method.transforms.drawn(method.n_steps, where.size, self._uniform).to(device)
+            n_steps = method.n_steps * self.n_for_one
+            self.theta = method.transforms.drawn(n_steps, where.size, self._uniform).to(device)
         self.parameters = method.parameterization.start(where.shape, self._normal).to(device).requires_grad_()
         self.paint = method.parameterization.painter(where.shape, natural, device)
         self.drive = Drive(where, [one for one in wanted for _ in siblings], method.n_diverse, method.diversity)
@@ -189,7 +192,10 @@ class _Run:
         )
         try:
             for step in range(self.method.n_steps):
-                update(self._gradient(step), step)
+                for small_step in range(step * self.n_for_one, (step + 1) * self.n_for_one):
+                    values, gradient = self._gradient(small_step)
+                    update(gradient, small_step)
+                self.curve.append(values)
                 self.n_steps = step + 1
                 if self.n_steps in self.method.keep:
                     self.snapshots[self.n_steps] = self.images()
@@ -234,20 +240,19 @@ class _Run:
             )
         return found
 
-    def _gradient(self, step: int) -> torch.Tensor:
-        """The derivative of the objectives by the parameters, as the pictures are seen at this step."""
+    def _gradient(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The responses, and the derivative of the objectives by the parameters, as the pictures are seen at this step."""
         seen = images = self.paint(self.parameters)
         if self.theta is not None and self.method.transforms is not None:
             seen = self.method.transforms(images, self.theta[:, step])
         inputs = self.canvas.network.preprocess.normalize(seen)
         with torch.no_grad():
             values, signal = self.drive.gradient(inputs, middle=step < self.n_middle)
-        self.curve.append(values)
         (at_pixels,) = torch.autograd.grad(inputs, images, signal, retain_graph=True)
         self.importance += at_pixels.abs().mean(1)
         if self.method.quiet:
             at_pixels = at_pixels - self.method.quiet * _size_of(at_pixels) * fine(images.detach())
-        return torch.autograd.grad(images, self.parameters, at_pixels)[0]
+        return values, torch.autograd.grad(images, self.parameters, at_pixels)[0]
 
     def _normal(self, *shape: int) -> torch.Tensor:
         return torch.stack([torch.randn(shape, generator=stream) for stream in self.streams])

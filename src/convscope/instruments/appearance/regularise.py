@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from convscope.instruments.appearance.natural import frequencies, quick
 
 HALF_NYQUIST = 0.25  # cycles per pixel
+FADED = 0.75  # after this part of the steps nothing is scaled or turned any more
 ONE_PX = torch.tensor([(0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0)])  # moves (y, x)
 Noise = Callable[..., torch.Tensor]
 # difference from grey, its gradient, number of the step -> the difference that is kept; all `batch channel y x`
@@ -25,7 +26,7 @@ Regulariser = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 class Transforms:
     """Moves, scales and turns a picture at random, each of a batch in its own way; beyond its edge it is mirrored.
 
-    Scaling and turning fade to nothing towards the last step: they blur, and a small unit wants sharp edges in the end.
+    Scaling and turning fade to nothing before the last steps: they blur, and a small unit wants sharp edges in the end.
     `jitter_frac` is the largest move in parts of the longer side, at least one pixel; where it is one pixel, along one axis at a
     time. `scale` is the largest change of scale (.1: .9 to 1.1).
     """
@@ -42,7 +43,7 @@ class Transforms:
         shift = (draw[..., :2] * (reach + 0.5)).round().clamp(-reach, reach)
         if reach == 1:
             shift = ONE_PX[((draw[..., 0] + 1) * 2.5).long().clamp(max=4)]
-        fading = torch.linspace(1, 0, n_steps)
+        fading = torch.linspace(1, 1 - 1 / FADED, n_steps).clamp(min=0)
         scale, angle = 1 / (1 + self.scale * fading * draw[..., 2]), self.rotate_deg * pi / 180 * fading * draw[..., 3]
         cos, sin = scale * angle.cos(), scale * angle.sin()
         rows = [

@@ -148,7 +148,7 @@ def _of(rows: Rows, name: str, way: str, kind: str) -> Iterator[Row]:
 
 def _unit_table(rows: Rows, names: tuple[str, ...]) -> Iterator[str]:
     """One line a unit: the default picture against the best photograph and against raw ascent."""
-    heads = "unit | canvas px | best photograph | picture | bytes, moved 1 px (weakest) | beats it | raw moved | power, share of raw's"
+    heads = "unit | canvas px | best photograph | picture | bytes, worst shift | beats it | raw moved | power, share of raw's"
     yield f"| network | {heads} |"
     yield "|---" * 9 + "|"
     for name in names:

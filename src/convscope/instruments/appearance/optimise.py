@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]  # steps done, steps in all
 See = Callable[[int, Sequence[Objective], torch.Tensor], None]  # step, objectives, pictures so far
 SETS = 10_000  # seeds between those of two restarts
 SMALL_PX, SMALL_RESTARTS = 24, 16  # pictures up to this size are tried so often
-TINY_PX, TINY_STEPS = 16, 2  # up to this size, so many steps for one: natural images are nearly as strong as can be there
+TINY_PX, TINY_STEPS = 16, 2  # and up to this size so many steps stand for one: natural images are nearly the strongest
 MIDDLE_FIRST = 0.5  # so long only the neuron in the middle is driven, or a larger picture would begin beside it
 
 

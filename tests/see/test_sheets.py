@@ -107,7 +107,7 @@ def test_a_class_is_judged_by_this_network_and_by_the_other(net: cs.Network, wor
     by_title = {one.title: one for one in sheet.checks}
     assert by_title["Classified as its class"].outcome == Outcome.PASSES
     rank = sheet.numbers["optimised"]["other_rank"]
-    expected = Outcome.PASSES if rank < 5 else Outcome.FAILS
+    expected = Outcome.PASSES if rank == 0 else Outcome.FAILS  # of ten classes, the first guess counts
     assert by_title["Recognised by another network"].outcome == expected
     assert sheet.unit == 2
     assert sheet.title == "fc2:2, class 'fish'"

@@ -84,9 +84,9 @@ class Optimise:
     pixels after each step. `n_diverse` pictures of each objective that differ from one another: the mean cosine between their
     Gram matrices at the driven layer is subtracted, times `diversity` times the response (Olah et al. 2017, "Diversity").
     `n_restarts`: the best of so many tries is kept; None stands for sixteen where a picture is small, where starts matter and
-    cost little, and for one elsewhere. `keep`: after which steps a snapshot is kept. `reach_px`: see canvas.py. `quiet`: the power
-    above half the Nyquist frequency is subtracted, so weighted that its derivative is at most so many times as large as that of
-    the response where the contrast there is full; 0 for not at all.
+    cost little, and for one elsewhere. `keep`: after which steps a snapshot is kept. `reach_px`: see canvas.py. `quiet`: how
+    strongly frequencies above half the Nyquist frequency are held down: what is there of a picture is pulled back by its amplitude
+    times this, measured in the response's own gradient; 0 for not at all.
     """
 
     parameterization: Parameterization = field(default_factory=Fourier)

@@ -24,7 +24,7 @@ KINDS = {"trained": "optimised", "raw": "raw ascent", "fresh": "fresh weights", 
 OBSERVER = "observer"
 PASSES = 4 * 3 * N_STEPS  # of the network for a class: four pictures, forward and back
 BUDGET = 4.5e12  # multiplications for the classes: a minute or two on two cores
-FEWEST_CLASSES, FEWEST_PICTURES = 8, 24
+FEWEST_CLASSES, FEWEST_PICTURES = 8, 48
 MOST_AT_ONCE = 10  # classes whose pictures are made together
 
 
@@ -76,7 +76,7 @@ def _groups(question: Question, most: int) -> list[tuple[tuple[int, ...], int]]:
     chosen = np.sort(question.rng("classes with pictures").permutation(known)[:n])
     together = _at_once(question.network)
     groups = [tuple(map(int, chosen[at : at + together])) for at in range(0, n, together)]
-    n_each = -(-min(FEWEST_PICTURES, 2 * most) // n) if n == len(known) else 1
+    n_each = -(-min(FEWEST_PICTURES, 4 * most) // n) if n == len(known) else 1
     return [(group, seed) for seed in range(n_each) for group in groups]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convscope.finding import Control, Finding
-from convscope.intervals import Interval, difference, exact, share, share_of_groups
+from convscope.intervals import Interval, exact, paired_difference, share, share_of_groups
 from convscope.registry import register
 from convscope.study.claim import NONE, TRAINED, Claim, Measured, Networks, Question
 from convscope.study.drawn import peaks, spread
@@ -74,7 +74,9 @@ class PreferredPatterns(Claim):
         if len(units) >= FEWEST_UNITS and exceeding.high <= A_HALF:
             why_not = ""  # whoever looks at them, they are not what drives the units most
         found = {kind: share_of_groups(hits) for kind, hits in recognised.items()}
-        beyond = {kind: difference(found["trained"], found[kind]) for kind in CONTROLS if kind in found}
+        beyond = {
+            kind: paired_difference(recognised["trained"], recognised[kind]) for kind in CONTROLS if kind in found
+        }
         strongest = sorted(beyond, key=lambda kind: beyond[kind].low)
         enough = len(units) >= FEWEST_UNITS
         return self.finding(

@@ -51,7 +51,8 @@ def main(data: Path, out: Path, names: tuple[str, ...], *, docs: bool) -> None:
             places: tuple[str | int, ...] = SHOWN[name]
         else:
             photos, places = cs.images(data / "images" / "imagenet1k_sample"), _drawn(network, CLASS[name])
-        for sheet in sheets(network, places, photos, other=other):
+        has_class = any(isinstance(place, int) or ":" not in place for place in places)
+        for sheet in sheets(network, places, photos, other=other if has_class else None):
             _write(sheet, out / f"{name}_{sheet.address.replace(':', '_')}", docs=docs)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "convscope"
 FLOORS = (
     ("errors", "documents", "words", "intervals", "drawing"),
-    ("registry", "finding"),
+    ("registry", "finding", "torchvision_ops"),
     ("graph", "images"),
     ("walks",),
     ("network",),

@@ -22,6 +22,7 @@ _homes: dict[str, tuple[str, ...]] = {
     "claim": ("convscope.study.claims",),
     "method": ("convscope.instruments.attribution",),
     "check": ("convscope.instruments.attribution.checks",),
+    "concepts": ("convscope.images.concepts",),
 }
 _opened: set[str] = set()
 

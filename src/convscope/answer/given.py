@@ -15,6 +15,7 @@ from convscope.errors import ImagesError, UsageError
 from convscope.images import Images, Picture, Preprocess
 from convscope.images import images as open_images
 from convscope.images.arrays import numbered
+from convscope.images.as_seen import as_seen
 from convscope.images.datasets import Items
 from convscope.network import Network
 
@@ -97,16 +98,15 @@ class MaskSource:
         if found is None:
             return None
         mask = _as_mask(found)
-        if mask.shape == size:
-            return torch.from_numpy(mask)
-        if mask.shape != shape:
+        if mask.shape == shape:
+            return torch.from_numpy(as_seen(shape, preprocess)(mask))
+        if mask.shape != size:
             raise UsageError(
                 f"A mask was given for the image '{id}'.",
                 f"It is {mask.shape[0]} x {mask.shape[1]} pixels; the image is {shape[0]} x {shape[1]}.",
                 f"Give one of the image's size, or of what the network sees ({size[0]} x {size[1]}).",
             )
-        way = replace(preprocess, interpolation="nearest", channels=1, mean=(0.0,), std=(1.0,), scale=1.0, fill=())
-        return way.prepare_one(mask[..., None])[0] > 0.5
+        return torch.from_numpy(mask)
 
     def _find(self, id: str, index: int) -> Any:
         given = self.given

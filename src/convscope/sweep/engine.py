@@ -236,19 +236,19 @@ def _answer(
     def see(step: str, maps: torch.Tensor) -> None:
         layer = names.get(step, step)
         response = Response(layer, maps, keys[part.span])
-        finite = response.finite
+        here = gauges.get(layer, {})
+        rest = [gauge for gauge in here.values() if not gauge.reads_maps]
+        finite = response.finite if rest else response.finite_alone
         if not finite.all():
             part.not_finite.extend((layer, ids[i]) for i in np.flatnonzero(~finite))
             sound[:] &= finite
         if not sound.all():
             response = response.only(sound.copy())
-        here = gauges.get(layer, {})
         for name, gauge in here.items():
             if gauge.reads_maps and (layer, name) not in part.seen and len(response):
                 with locks[layer]:
                     gauge.update(response)
                 part.seen.add((layer, name))
-        rest = [gauge for gauge in here.values() if not gauge.reads_maps]
         if rest:
             looks = [look for gauge in rest if (look := gauge.looks_at(response)) is not None]
             anywhere = np.zeros((len(response), response.n_units), bool)

@@ -1,0 +1,18 @@
+"""What does a unit mean?  Which concepts single units detect, and what of it is trivial.
+
+collect.py        the labels of some images, at the pixels that are looked at
+single_units.py   overlap of units with concepts: `single_units`
+iou.py            overlap at every threshold, from joint counts
+image_level.py    concepts without masks: average precision of units
+chance.py         wrong labels, the mean mask
+"""
+
+from convscope.instruments.concepts.collect import Collected as Collected
+from convscope.instruments.concepts.collect import collect as collect
+from convscope.instruments.concepts.collect import halves as halves
+from convscope.instruments.concepts.collect import with_null as with_null
+from convscope.instruments.concepts.image_level import ImageLevel as ImageLevel
+from convscope.instruments.concepts.image_level import image_level as image_level
+from convscope.instruments.concepts.single_units import SingleUnits as SingleUnits
+from convscope.instruments.concepts.single_units import UnitConcepts as UnitConcepts
+from convscope.instruments.concepts.single_units import single_units as single_units

@@ -1,0 +1,68 @@
+"""Which of many overlaps would wrong labels not have given?  A null for every unit and concept, and one test of all of them.
+
+Labels of other images, rolled (sweep/gauges/labelled.py), are measured exactly as the true ones are. A single pair has too few of
+them for a p value of its own; so scores are brought to one scale, by how much the wrong ones scatter for that concept and for that
+unit, and a pair is held against the wrong scores of all pairs of its layer. Which of many tests are discoveries follows Benjamini
+and Hochberg (1995, JRSS B 57:289). With R wrong dealings and n pairs no p value is below 1 / (R n + 1): at a rate of 5 % at least
+20 / R pairs have to stand out before any is found.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convscope.instruments.concepts.collect import Collected
+from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
+
+RATE = 0.05  # of false ones among what is found
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """Scores in units of their scatter under wrong labels, and how rare they are there; each `unit concept`."""
+
+    z: np.ndarray
+    p_values: np.ndarray  # 1 for concepts that cannot be tested
+
+
+def tested(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Tested:
+    """Scores `unit concept` against those under wrong labels `null unit concept`, for concepts that can be tested."""
+    p_values, z = np.ones(score.shape), np.zeros(score.shape)
+    if not testable.any() or not len(wrong) or not len(score):
+        return Tested(z, p_values)
+    scale = _scatter(wrong[:, :, testable])
+    pool = np.sort((wrong[:, :, testable] / scale).ravel())
+    z[:, testable] = score[:, testable] / scale
+    n_above = len(pool) - np.searchsorted(pool, z[:, testable] * (1 - 1e-9))
+    p_values[:, testable] = (1 + n_above) / (1 + len(pool))
+    return Tested(z, p_values)
+
+
+def _scatter(wrong: np.ndarray) -> np.ndarray:
+    """How much wrong scores `null unit concept` scatter, as a product of one factor for the unit and one for the concept."""
+    squares = wrong**2
+    unit, concept, every = squares.mean((0, 2)), squares.mean((0, 1)), squares.mean()
+    product = np.outer(unit, concept) / max(every, 1e-30)
+    return np.sqrt(np.where(product > 0, product, max(every, 1e-30)))
+
+
+def position_prior(found: Collected) -> np.ndarray:
+    """How well does the mean mask of the images that choose cover each concept in those that measure?  IoU, `concept`.
+
+    The mean mask is what one knows of a concept without looking at the image. Its threshold is the one that is best on the images
+    it comes from.
+    """
+    labelled, known = found.cells.reshape(2, 2, len(found.concepts), -1).astype(np.float64)
+    overlap = np.zeros(len(found.concepts))
+    for concept in range(len(found.concepts)):
+        there, seen = labelled[:, concept], known[:, concept]
+        mean = there[CHOOSE] / np.maximum(seen[CHOOSE], 1)
+        order = np.argsort(-mean, kind="stable")
+        curves = [
+            there[half, order].cumsum()
+            / np.maximum(there[half].sum() + (seen[half, order] - there[half, order]).cumsum(), 1)
+            for half in (CHOOSE, MEASURE)
+        ]
+        if len(order):
+            overlap[concept] = curves[1][curves[0].argmax()]
+    return overlap

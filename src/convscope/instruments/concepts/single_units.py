@@ -46,6 +46,7 @@ class UnitConcepts:
     n_images: tuple[int, int]  # that chose, that measured
     top: AtTop  # at the conventional threshold, over all images
     iou: np.ndarray  # at the chosen threshold
+    chosen: np.ndarray  # the IoU there in the half that chooses: what to choose units by, not what they reach
     error: np.ndarray  # of it, from looking at some pixels only: a standard error
     threshold: np.ndarray  # float64: what the unit exceeds where it is on
     area: np.ndarray  # share of the pixels at which it is on
@@ -189,7 +190,7 @@ def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> Uni
     wrong = np.empty((n_null, n_units, n_concepts), np.float32)
     for null in range(n_null):
         for span in spans:
-            at, measure = _best(counted, span, null + 1)
+            at, measure, _ = _best(counted, span, null + 1)
             wrong[null, span] = measure.at(at).score[:, 0]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     top = AtTop(*(joined.pop(f"top_{name}") for name in ("iou", "low", "high", "area")))
@@ -204,16 +205,17 @@ def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> Uni
     )
 
 
-def _best(counted: JointCounts, span: slice, null: int) -> tuple[np.ndarray, Tails]:
-    """The thresholds that are best on one half (numbers `unit 1 concept`), and what is above all of them in the other half."""
+def _best(counted: JointCounts, span: slice, null: int) -> tuple[np.ndarray, Tails, np.ndarray]:
+    """The thresholds that are best on one half (numbers `unit 1 concept`), all of them in the other half, the IoU in the first."""
     choose, measure = (
         tails(counted.counts[half, span], counted.totals[half], counted.labelled, null) for half in (CHOOSE, MEASURE)
     )
-    return choose.iou.argmax(axis=1)[:, None], measure
+    at = choose.iou.argmax(axis=1)[:, None]
+    return at, measure, np.take_along_axis(choose.iou, at, 1)
 
 
 def _measured(counted: JointCounts, span: slice) -> dict[str, np.ndarray]:
-    at, measure = _best(counted, span, 0)
+    at, measure, chosen = _best(counted, span, 0)
     here = measure.at(at)
     summed = counted.counts[:, span].sum(axis=0, dtype=np.uint32)
     both = tails(summed, counted.totals.sum(axis=0), counted.labelled)
@@ -222,6 +224,7 @@ def _measured(counted: JointCounts, span: slice) -> dict[str, np.ndarray]:
     found = {
         **{f"top_{name}": value[:, None] for name, value in vars(top).items()},
         "iou": iou,
+        "chosen": chosen,
         "error": np.sqrt(ratio(iou * (1 - iou), here.labelled + here.area - here.joint)),
         "area": here.area / np.maximum(here.known, 1),
         "chance": here.chance,

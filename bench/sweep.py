@@ -24,8 +24,8 @@ from interleaved import bar, ratio, seconds
 
 import convscope as cs
 from convscope.images import Batch
+from convscope.network.chosen_layers import chosen_layers
 from convscope.network.torchvision_ops import import_torchvision
-from convscope.study.layers import chosen_layers
 from convscope.sweep.engine import gauges_for, sweep
 from convscope.sweep.gauges import Coactivation, Distribution, Exemplars, Gauge, Moments, Selectivity
 from convscope.sweep.reduce import images_at_once

@@ -15,8 +15,8 @@ from side_by_side import CASES
 
 import convscope as cs
 from convscope.network import Network
+from convscope.network.chosen_layers import chosen_layers
 from convscope.see import Sheet, sheets
-from convscope.study.layers import chosen_layers
 
 N_UNITS = 15
 CLASS = {"squeezenet1_1": 340, "mobilenetv2": 360}  # zebra, otter

@@ -19,9 +19,10 @@ from convscope.images.concepts.concept import Concept, Masks
 from convscope.instruments.concepts import chance
 from convscope.instruments.concepts.chance import position_prior
 from convscope.instruments.concepts.collect import Collected, collect, halves
+from convscope.instruments.concepts.counting import rotation
 from convscope.instruments.concepts.image_level import image_level, precisions
 from convscope.instruments.concepts.iou import average_precision, cap, highest_between, tails
-from convscope.instruments.concepts.single_units import SingleUnits, evaluated, rotation, single_units
+from convscope.instruments.concepts.single_units import SingleUnits, evaluated, single_units
 from convscope.intervals import false_discovery_rate
 from convscope.sweep.engine import keys_of, sweep
 from convscope.sweep.gauges import Overlap, Peaks, Values

@@ -6,8 +6,8 @@ import torch
 from small_networks import randomized
 
 import convscope as cs
+from convscope.network.chosen_layers import chosen_layers
 from convscope.network.torchvision_ops import import_torchvision
-from convscope.study.layers import chosen_layers
 from convscope.sweep.engine import gauges_for, sweep
 from convscope.sweep.gauges import Distribution, Exemplars, Moments
 from convscope.sweep.gauges.distribution import RELATIVE_ERROR

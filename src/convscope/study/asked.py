@@ -13,10 +13,10 @@ from convscope.documents import finite
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Images
 from convscope.network import Network
+from convscope.network.chosen_layers import chosen_layers
 from convscope.network.formats import choose_format, form_name, named_format
 from convscope.study import folder as on_disk
 from convscope.study.claim import Question
-from convscope.study.layers import chosen_layers
 from convscope.study.plan import affordable_groups
 from convscope.sweep.engine import try_out
 

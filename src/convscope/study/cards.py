@@ -17,6 +17,7 @@ import torch
 from convscope.errors import InputError, UsageError
 from convscope.images import Images
 from convscope.network import Network
+from convscope.network.chosen_layers import has_maps
 from convscope.network.formats import named_format
 from convscope.page.card_blocks import card_blocks
 from convscope.see import unit
@@ -25,7 +26,6 @@ from convscope.see.page import block
 from convscope.see.swept import OfLayer, Swept, swept
 from convscope.study import folder as on_disk
 from convscope.study.claim import Question
-from convscope.study.layers import has_maps
 from convscope.study.plan import N_EXEMPLARS
 from convscope.study.sprites import shown_units
 from convscope.sweep.engine import keys_of, n_units

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
+from convscope.network.chosen_layers import depths
 from convscope.study.claim import Measured, Question
-from convscope.study.layers import depths
 from convscope.study.plan import SATURATING
 from convscope.sweep.gauges import Exemplars, Moments
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from convscope.finding import Finding
 from convscope.images import Images
 from convscope.network import Network
+from convscope.network.chosen_layers import depths
 from convscope.network.formats import named_format
 from convscope.study import folder as on_disk
 from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Question
-from convscope.study.layers import depths
 from convscope.study.plan import carry_out, chosen_claims, plan
 from convscope.study.singly import singly
 from convscope.study.sprites import sprites

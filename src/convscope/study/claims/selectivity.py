@@ -12,10 +12,10 @@ import numpy as np
 
 from convscope.finding import Control, Finding
 from convscope.intervals import Interval, bootstrap, enclosing, false_discovery_rate
+from convscope.network.chosen_layers import depths
 from convscope.registry import register
 from convscope.study.claim import TRAINED, Claim, Column, Measured, Question
 from convscope.study.labelings import class_counts, labelings, without_single_images
-from convscope.study.layers import depths
 from convscope.study.profiles import (
     LEAST_LAYERS,
     SHUFFLED,

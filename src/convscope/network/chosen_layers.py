@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from convscope.errors import NetworkError, UnknownNameError, UsageError
 from convscope.graph.graph import INPUT, Graph, Step
-from convscope.network import Network
+from convscope.network.network import Network
 
 _PRODUCTS = ("conv", "linear")
 _PASSED = ("norm", "activation")

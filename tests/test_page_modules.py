@@ -8,6 +8,7 @@ import pytest
 
 from convscope import registry
 from convscope.errors import UnknownNameError
+from convscope.page.card_blocks import card_blocks
 from convscope.page.contents import blocks
 from convscope.page.modules import STATIC, modules, panels
 from convscope.page.panels.panel import Panel, drawn_by
@@ -113,6 +114,18 @@ BARS = {"panel": "bars", "title": "t", "unit": "", "bars": [{"name": "s", "value
 TABLE = {"panel": "table", "title": "t", "columns": ["a", "b"], "rows": [["x", 1.5]]}
 
 
+NUMERIC = {**CURVES, "x": [1, 2.5]}
+CHAPTER = {
+    "key": "concepts", "title": "Concepts", "words": "w", "columns": ["concept", "IoU"],
+    "rows": [{"page": None, "cells": ["sky", None]}, {"page": "wheel", "cells": ["wheel", 0.2]}],
+}  # fmt: skip
+LINK = {"words": "there", "view": "cards", "to": {"card": "a:1"}}
+CARD = {
+    "address": "wheel", "layer": None, "unit": None, "title": "t", "sentence": "s", "facts": [], "sections": [], "checks": [],
+    "notes": [], "network": {}, "images": None, "repeat": [],
+}  # fmt: skip
+
+
 def panel(name: str) -> Panel:
     return panels()[name]
 
@@ -122,6 +135,15 @@ def test_panels_fill_in_what_may_be_left_out() -> None:
     assert series == [{"name": "s", "values": [1.0, None], "low": None, "high": None, "control": False}]
     assert panel("bars")(BARS)["bars"] == [{"name": "s", "value": 1.0, "low": None, "high": None, "control": False}]
     assert panel("table")(TABLE)["align"] == ["left", "right"]
+    assert [panel(one["panel"])(one)["words"] for one in (CURVES, BARS, TABLE)] == ["", "", ""]
+    assert panel("table")({**TABLE, "words": "w"})["words"] == "w"
+
+
+def test_curves_stand_over_names_or_over_numbers() -> None:
+    assert (panel("curves")(CURVES)["x"], panel("curves")(CURVES)["log"]) == (["a", "b"], False)
+    assert panel("curves")(NUMERIC)["x"] == [1.0, 2.5]
+    assert panel("curves")({**NUMERIC, "log": True})["log"] is True
+    assert panel("curves")({**CURVES, "x": [1, "b"]})["x"] == ["1", "b"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +155,10 @@ def test_panels_fill_in_what_may_be_left_out() -> None:
         ({**CURVES, "series": [{"name": "s", "values": [1]}]}, "has 1 items in 'values', not 2"),
         ({**CURVES, "series": [{"name": "s", "values": [1, float("nan")]}]}, "not a finite number"),
         ({**CURVES, "series": [{"name": "s", "values": [1, 2], "low": [0, 1]}]}, "both 'low' and 'high'"),
+        ({**CURVES, "log": True}, "names in 'x', which have no place on a logarithmic axis"),
+        ({**NUMERIC, "x": [2, 2]}, "do not grow"),
+        ({**NUMERIC, "x": [0, 2], "log": True}, "0 in 'x', which has no place on a logarithmic axis"),
+        ({**NUMERIC, "x": [1, float("inf")]}, "'x'[1] is not a finite number"),
         ({**BARS, "bars": []}, "at least one item"),
         ({**BARS, "bars": [{"name": "s", "value": float("inf")}]}, "'s', 'value' is not a finite number"),
         ({**BARS, "log": True, "bars": [{"name": "s", "value": 0}]}, "no place on a logarithmic axis"),
@@ -199,6 +225,55 @@ def test_a_report_that_cannot_be_shown_is_refused_by_name() -> None:
         blocks({key: at for key, at in report().items() if key != "findings"})
     with pytest.raises(UnknownNameError, match="Nearest: 'curves'"):
         blocks({**report(), "findings": [{**report()["findings"][0], "evidence": [{**CURVES, "panel": "curvs"}]}]})
+
+
+def test_chapters_are_blocks_of_their_own() -> None:
+    card = {**CARD, "evidence": [NUMERIC], "links": [LINK]}
+    found = blocks({**report(), "chapters": [{**CHAPTER, "pages": [card]}]})
+    assert list(found)[-2:] == ["chapter/0", "chapter/0/0"]
+    assert found["overview"]["chapters"] == [{"key": "concepts", "title": "Concepts", "pages": ["wheel"]}]
+    table = {"rows": [["sky", None], ["wheel", 0.2]], "leads": [None, "wheel"], "align": ["left", "right"]}
+    assert {name: found["chapter/0"][name] for name in table} == table
+    assert "pages" not in found["chapter/0"]
+    assert found["chapter/0/0"]["evidence"][0]["series"][0]["control"] is False
+    assert found["chapter/0/0"]["links"] == [LINK]
+    assert blocks(report())["overview"]["chapters"] == []
+
+
+def test_a_card_without_evidence_and_links_has_none() -> None:
+    found = card_blocks([CARD])["card/0"]
+    assert (found["evidence"], found["links"]) == ([], [])
+    assert card_blocks([found])["card/0"] == found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": None}, "needs the text 'words'"),
+        ({"key": 'a"b'}, "small letters"),
+        ({"columns": ["concept"]}, "the chapter 'concepts': row 0 of 'Concepts' has 2 cells, not 1"),
+        ({"rows": [{"cells": []}]}, "row 0 lacks: page"),
+        ({"rows": [{"page": "tree", "cells": ["tree", 1]}]}, "row 0 leads to the page 'tree', which is not there"),
+        ({"rows": [{"page": None, "cells": ["a", float("nan")]}]}, "not a finite number"),
+        ({"pages": [CARD, CARD]}, "the chapter 'concepts': the page 'wheel' is there twice"),
+        ({"pages": [{"address": "wheel"}]}, "the chapter 'concepts', page 'wheel' lacks: layer"),
+        ({"pages": [{**CARD, "evidence": [{**BARS, "bars": []}]}]}, "page 'wheel': 't' needs at least one item"),
+        ({"pages": [{**CARD, "evidence": [{}]}]}, "evidence needs 'panel'"),
+        ({"pages": [{**CARD, "links": [{**LINK, "view": "moon"}]}]}, "'there' leads to the view 'moon'; known: why"),
+        ({"pages": [{**CARD, "links": [{**LINK, "to": {"card": 1}}]}]}, "'there' needs 'to'"),
+        ({"pages": [{**CARD, "links": [{"words": "x"}]}]}, "a link lacks: view, to"),
+    ],
+)
+def test_a_chapter_that_cannot_be_shown_is_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        blocks({**report(), "chapters": [{**CHAPTER, "pages": [CARD], **change}]})
+
+
+def test_chapters_are_told_apart() -> None:
+    chapter = {**CHAPTER, "pages": [CARD]}
+    for other, message in (({}, "key 'concepts' is there twice"), ({"key": "b"}, "title 'Concepts' is there twice")):
+        with pytest.raises(ValueError, match=message):
+            blocks({**report(), "chapters": [chapter, {**chapter, **other}]})
 
 
 def test_json_cannot_leave_its_block() -> None:

@@ -67,7 +67,9 @@ if TYPE_CHECKING:
     from convscope.network.check import check as check
     from convscope.network.formats import fastest as fastest
     from convscope.registry import register as register
+    from convscope.see import Dissected as Dissected
     from convscope.see import Sheet as Sheet
+    from convscope.see import dissect as dissect
     from convscope.see import see as see
     from convscope.study import Study as Study
     from convscope.study import why as why
@@ -91,6 +93,9 @@ _HOMES = {
     # what a unit looks for
     "see": "convscope.see",
     "Sheet": "convscope.see",
+    # what units mean
+    "dissect": "convscope.see",
+    "Dissected": "convscope.see",
     # ... by one instrument alone
     **dict.fromkeys(
         (

@@ -44,7 +44,7 @@ def share(n_hits: float, n: float, z: float = 1.959964) -> Interval:
     p, z2 = n_hits / n, z * z
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Interval(p, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(p, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))  # p itself, rounding aside
 
 
 def share_of_groups(hits: np.ndarray) -> Interval:

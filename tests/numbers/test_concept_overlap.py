@@ -1,5 +1,8 @@
 """Are overlaps of units and concepts what two naive passes give, are planted detectors found, and nothing where nothing is?"""
 
+import os
+import threading
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +19,9 @@ import convscope as cs
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Picture, Preprocess
 from convscope.images.concepts.concept import Concept, Masks
-from convscope.instruments.concepts import chance
+from convscope.instruments.concepts import chance, counting
 from convscope.instruments.concepts.chance import position_prior
-from convscope.instruments.concepts.collect import Collected, collect, halves
+from convscope.instruments.concepts.collect import Collected, _pooled, collect, halves
 from convscope.instruments.concepts.counting import rotation
 from convscope.instruments.concepts.image_level import image_level, precisions
 from convscope.instruments.concepts.iou import average_precision, cap, highest_between, tails
@@ -28,7 +31,7 @@ from convscope.sweep.engine import keys_of, sweep
 from convscope.sweep.gauges import Overlap, Peaks, Values
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE, Labelled
 from convscope.sweep.gauges.levels import levels_from
-from convscope.sweep.gauges.overlap import n_bytes, product
+from convscope.sweep.gauges.overlap import n_bytes, product, room
 from convscope.sweep.gauges.pixels import Pixels, anchor_of, stretched, values_at
 from convscope.sweep.response import Response
 
@@ -132,8 +135,10 @@ def scaled_up(maps: np.ndarray, centres: tuple[tuple[float, float], tuple[float,
     return maps
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", NETWORKS)
-def test_overlap_equals_two_naive_passes(name: str) -> None:
+def test_overlap_equals_two_naive_passes(name: str, seed: int) -> None:
+    torch.manual_seed(seed)
     make, layer, centres = NETWORKS[name]
     images, source = scenes(30, seed=3)
     net = network(randomized(make(), SIZE, seed=1), *SIZE)
@@ -192,7 +197,7 @@ def counts(net: cs.Network, images: cs.Images, found: Collected, layer: str) -> 
     n_units, *shape = net.layers[layer].shape
     anchor = anchor_of(net.layers[layer].receptive_field, (shape[0], shape[1]), SIZE)
     pilot = sweep(net, images, {layer: {"values": Values(n_units, Pixels(SIZE, 100), anchor)}})
-    levels = levels_from(pilot.gauges[layer]["values"].result().values)
+    levels = pilot.gauges[layer]["values"].result().levels()
     gauge = Overlap(n_units, found.labelled, levels, anchor, (shape[0], shape[1]))
     return sweep(net, images, {layer: {"overlap": gauge}}).gauges[layer]["overlap"].result()
 
@@ -254,6 +259,48 @@ def test_room_is_what_is_said(small: tuple[torch.Tensor, Labelled]) -> None:
     assert n_bytes(20_000, 1000, 2, 500, 64) < 6e9
 
 
+def test_counts_that_lie_in_a_file_take_little_memory() -> None:
+    """20,000 units and 1,000 concepts in small: 800 and 200."""
+    rng = np.random.default_rng(0)
+    pixels = Pixels(SIZE, 16)
+    n_pixels = pixels.shape[0] * pixels.shape[1]
+    bits = np.packbits(rng.random((40, n_pixels, 200)) < 0.1, axis=2)
+    labelled = Labelled(pixels, 200, bits, np.full_like(bits, 255), (np.arange(40) % 2).astype(np.int8), 2)
+    levels = levels_from(rng.standard_normal((800, 500), np.float32))
+    responses = [Response("layer", torch.randn(4, 800, 5, 7), np.arange(at, at + 4)) for at in range(0, 40, 4)]
+    found, most = [], []
+    for in_memory in (1 << 30, 0):
+        tracemalloc.start()
+        gauge = Overlap(800, labelled, levels, stretched((5, 7), SIZE), (5, 7), in_memory=in_memory)
+        for response in responses:
+            gauge.update(response)
+        found.append(gauge.result().counts)
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert isinstance(found[1], np.memmap)
+    np.testing.assert_array_equal(*found)
+    assert most[0] > found[0].nbytes > 4 * most[1]
+
+
+def test_many_layers_that_are_too_much_together_lie_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, source = scenes(12)
+    net = network(randomized(first_network(), SIZE), *SIZE)
+    found = collect(images, source, net.preprocess, size=SIZE, n_null=2)
+    for most, kind in ((1 << 30, np.ndarray), (1000, np.memmap)):
+        monkeypatch.setattr(counting, "ALL_IN_MEMORY", most)
+        made = counting.overlap_gauges(net, images, found, counting.shapes_of(net, None), n_rotated=2)
+        assert {type(gauge.counts) for own in made.values() for gauge in own.values()} == {kind}
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UsageError, match=r"(?s)0.0 GB .* No space left on device.*TMPDIR"):
+        room((10,), np.uint16, 0)
+
+
 def test_images_of_another_size_or_without_labels_are_left_out(small: tuple[torch.Tensor, Labelled]) -> None:
     maps, labelled = small
     half = labelled.half.copy()
@@ -305,6 +352,30 @@ def test_thresholds_isolate_silence_and_saturation() -> None:
     assert np.abs(above / 0.005 - 1).min() < 0.1
     edge = np.flatnonzero([(codes[0] >= first).mean() > 0.005 for first in levels.first[0]])[-1]
     assert levels.tied[0][edge]  # 2.3 % saturate at 6, the top .5 % among them
+
+
+@pytest.mark.parametrize("n_above", [5, 14, 15, 16, 40])
+def test_a_tie_is_on_as_a_whole_or_not_at_all(n_above: int) -> None:
+    """60 of 3,000 neurons tie, some are barely above them: the top 15 end above, at, or within the tie."""
+    rng = np.random.default_rng(0)
+    maps = rng.uniform(0, 0.6, (30, 1, 10, 10)).astype(np.float32)
+    places = rng.permutation(3000)
+    maps.reshape(-1)[places[:60]] = 0.7
+    maps.reshape(-1)[places[60 : 60 + n_above]] = 0.7005 + 0.003 * np.arange(n_above)  # steps are .003
+    masks = blobs(30, (10, 10), 3, 0)
+    images = cs.images(np.zeros((30, 10, 10, 3), np.uint8))
+    by_id = {name: Masks(mask, np.ones(3, bool)) for name, mask in zip(images.ids, masks, strict=True)}
+    found = collect(images, Given(("a", "b", "c"), by_id), PLAIN, size=(10, 10), n_pixels=200, n_null=1)
+    first = maps[:24].transpose(1, 0, 2, 3).reshape(1, -1)  # as if these had chosen the thresholds
+    gauge = Overlap(1, found.labelled, levels_from(first), stretched((10, 10), (10, 10)), (10, 10))
+    gauge.update(Response("layer", torch.from_numpy(maps), np.arange(30)))
+    top = evaluated(found, {"layer": {"overlap": gauge.result()}}).layers["layer"].top
+    cut = np.sort(maps.ravel())[-15]
+    on = maps >= cut
+    naive = (on & masks).sum((0, 2, 3)) / (on | masks).sum((0, 2, 3))
+    np.testing.assert_allclose(
+        top.iou[0], naive, atol=0.002 if cut > 0.7 else 1e-6
+    )  # within a step nothing is told apart
 
 
 def planted_scenes(n: int, seed: int = 0) -> tuple[cs.Images, Given]:
@@ -480,17 +551,67 @@ def test_bad_labels_are_skipped_and_said() -> None:
     assert [skip.id for skip in found.skipped] == [images.ids[2]]
     assert "9 x 9" in found.skipped[0].reason
     said = {concept.name: text for concept, text in found.remarks.items()}
-    assert "none of the images" in said["nowhere"]
+    assert "none of the 11 images" in said["nowhere"]
     assert "in 1 image" in said["light"]
     assert "everywhere" in said["dark"]
     assert found.testable.tolist() == [True, False, False, False, True]
     nothing = {name: Masks(np.zeros((5, 2, 2), bool), np.ones(5, bool)) for name in images.ids}
-    with pytest.raises(ImagesError, match="No image has labels"):
+    with pytest.raises(ImagesError, match=r"None of them could be.*2 x 2 pixels"):
         collect(images, Given(source.names, nothing), PLAIN, size=SIZE)
     with pytest.raises(UsageError, match="names none"):
         collect(images, Given((), {}), PLAIN, size=SIZE)
     with pytest.raises(UsageError, match="no maps"):
         single_units(planted.planted_network(), planted.planted_images(8), found, layers=["fc"])
+
+
+def test_collecting_says_how_far_it_is_and_an_interrupt_ends_it() -> None:
+    images, source = scenes(60)
+    told: list[tuple[int, int]] = []
+    whole = collect(images, source, PLAIN, size=SIZE, workers=3, progress=lambda *done: told.append(done))
+    assert told == [(16, 60), (32, 60), (48, 60), (60, 60)]
+    alone = collect(images, source, PLAIN, size=SIZE, workers=1)
+    for name in ("n_images", "n_known", "frequency", "cells"):  # whichever thread was first
+        np.testing.assert_array_equal(getattr(whole, name), getattr(alone, name))
+    np.testing.assert_array_equal(whole.labelled.labels, alone.labelled.labels)
+    labels, known = read(images, source)
+    half = halves(images)
+    for which in (CHOOSE, MEASURE):
+        own, seen = (part[half == which].sum((2, 3)) for part in (labels, known))
+        np.testing.assert_array_equal(whole.n_images[which], (own > 0).sum(0))
+        np.testing.assert_array_equal(whole.n_known[which], (seen > 0).sum(0))
+        np.testing.assert_allclose(whole.frequency[which], own.sum(0) / seen.sum(0))
+        np.testing.assert_array_equal(whole.cells[:, which], [part[half == which].sum(0) for part in (labels, known)])
+
+    def stop(done: int, n: int) -> None:
+        raise KeyboardInterrupt
+
+    asked = []
+    listening = replace(source, by_id=_Listening(source.by_id, asked))
+    with pytest.raises(KeyboardInterrupt):
+        collect(images, listening, PLAIN, size=SIZE, workers=2, progress=stop)
+    assert len(asked) < 60
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+class _Listening(dict[str, Masks]):
+    """Masks, and which were asked for."""
+
+    def __init__(self, masks: dict[str, Masks], asked: list[str]) -> None:
+        super().__init__(masks)
+        self.asked = asked
+
+    def __getitem__(self, id: str) -> Masks:
+        self.asked.append(id)
+        return super().__getitem__(id)
+
+
+@pytest.mark.parametrize("size", [(21, 34), (113, 60)])
+def test_cells_count_what_is_in_them(size: tuple[int, int]) -> None:
+    mask = np.random.default_rng(0).random((2, *size)) < 0.3
+    found = _pooled(mask, 4)
+    for y in range(found.shape[1]):
+        for x in range(found.shape[2]):
+            np.testing.assert_array_equal(found[:, y, x], mask[:, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].sum((1, 2)))
 
 
 def test_halves_are_runs_of_ids_or_whole_scenes(tmp_path: Path) -> None:

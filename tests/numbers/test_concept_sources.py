@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 from skimage.color import lab2rgb, rgb2lab
 
 from convscope.answer.given import MaskSource
@@ -34,14 +35,13 @@ from convscope.images.concepts import (
     Orientations,
     PascalPart,
     Several,
-    Tally,
     TextLabels,
     TextureFrequencies,
     WorldMasks,
-    census,
     open_concepts,
 )
 from convscope.images.concepts.colours import COLOURS, colour_of
+from convscope.images.concepts.filters import Gaussian, filtered, gradients, largest, opened
 from convscope.images.concepts.label_names import label_names
 from convscope.images.concepts.oklab import oklab
 from convscope.images.concepts.part_words import part_word
@@ -50,6 +50,7 @@ from convscope.images.concepts.structure import structure
 from convscope.images.concepts.textures import amplitudes
 from convscope.images.world import World
 from convscope.images.world.paint import COLORS
+from convscope.instruments.concepts.collect import collect
 from convscope.registry import items
 from convscope.torchvision_ops import declare_missing_operators
 
@@ -210,12 +211,33 @@ def test_colours_are_those_the_network_sees() -> None:
 # --- edges, corners, textures ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("size", [(61, 94), (9, 200), (3, 1)])
+def test_filters_are_those_of_scipy(size: tuple[int, int]) -> None:
+    """Also where they reach far beyond the image, and across the blocks in which a line is worked out."""
+    values = np.random.default_rng(0).random((2, *size), np.float32)
+    for sd, order, truncate, beyond, mode in (
+        (1.0, 0, 4.0, "edge", "nearest"),
+        (2.5, 1, 4.0, "edge", "nearest"),
+        (32.0, 0, 2.5, "symmetric", "reflect"),
+    ):
+        expected = ndimage.gaussian_filter1d(values, sd, axis=1, order=order, truncate=truncate, mode=mode)
+        expected = ndimage.gaussian_filter1d(expected, sd, axis=2, truncate=truncate, mode=mode)
+        found = filtered(values, Gaussian(sd, order, truncate, beyond), Gaussian(sd, 0, truncate, beyond))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    for side in (1, 5, 17, 41):
+        np.testing.assert_array_equal(largest(values[0], side), ndimage.maximum_filter(values[0], side))
+        mask = values[0] > 0.1
+        np.testing.assert_array_equal(
+            opened(mask, side), ndimage.maximum_filter(ndimage.minimum_filter(mask, side), side)
+        )
+
+
 @pytest.mark.parametrize(("scale", "window"), [(1.5, 2.0), (2.0, 3.0), (3.0, 1.0)])
 def test_the_structure_tensor_gives_back_the_height_of_a_step(scale: float, window: float) -> None:
     step = (
         np.where(X < 47, 0.2, 0.55).astype(np.float32)[..., None].repeat(2, -1)
     )  # two channels: sqrt(2) times the height
-    found = structure(step, scale, window)
+    found = structure(*gradients(step.transpose(2, 0, 1).copy(), scale), scale, window)
     assert found.first[30, 46] == pytest.approx(0.35 * np.sqrt(2), rel=0.02)
     assert found.second.max() < 1e-3
     assert found.along_deg[30, 46] == pytest.approx(90, abs=0.1)
@@ -905,12 +927,17 @@ def test_examples_say_what_they_are_and_nothing_else(tmp_path: Path) -> None:
         ("loose.png", "it lies beside the concepts' folders"),
         ("wooden/1.png", "it is not among the images"),
     )
-    counted = census(source, source.images, PLAIN)
-    assert counted.shown.tolist() == [2, 1]
-    assert counted.unusable()[Concept("wooden", "example")].startswith("1 image shows it")
-    assert counted.unusable()[Concept("striped", "example")].startswith("it is everywhere")
-    apart = census(Examples(tmp_path, exclusive=True), source.images, PLAIN)
-    assert apart.usable().tolist() == [True, False]
+    for name in ("striped/3.png", "wooden/2.png", "wooden/3.png"):
+        save(tmp_path / name, np.zeros((4, 5, 3), np.uint8))
+    alone, apart = (Examples(tmp_path, exclusive=exclusive) for exclusive in (False, True))
+    counted = collect(alone.images, alone, PLAIN, size=(4, 5))
+    assert counted.n_images.tolist() == [[1, 2], [2, 1]]
+    assert counted.n_known.tolist() == [[1, 2], [2, 1]]
+    assert all("everywhere in all of them" in said for said in counted.remarks.values())
+    counted = collect(apart.images, apart, PLAIN, size=(4, 5))
+    assert counted.n_known.tolist() == [[3, 3], [3, 3]]
+    assert counted.testable.all()
+    assert "4 x 5" not in "".join(counted.said())
     (tmp_path / "flat").mkdir()
     save(tmp_path / "flat" / "1.png", np.zeros((4, 5, 3), np.uint8))
     with pytest.raises(ImagesError, match="no sub-folder with images"):
@@ -1000,37 +1027,44 @@ def test_text_labels_are_the_models_own_probabilities(tmp_path: Path) -> None:
 # --- counting, and what is left out ------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_measured_is_named_skipped_and_counted(tmp_path: Path) -> None:
-    maps = np.zeros((6, 4, 5), np.uint8)  # 1 everywhere, 2 once, 3 never, 4 thrice
-    maps[:3, 1], maps[0, 3] = 4, 2
-    maps[4] = 9
+def test_what_cannot_be_used_is_said_skipped_and_counted(tmp_path: Path) -> None:
+    """Sizes that differ, a label without a name, concepts that are empty, everywhere or shown once, masks without images."""
+    maps = np.zeros((8, 4, 5), np.uint8)  # 1 everywhere, 2 once, 3 never, 4 in both halves, 5 only in the first
+    maps[[0, 1, 4], 1], maps[0, 3], maps[:3, 2] = 4, 2, 5
+    maps[5] = 9
     for index, numbers in enumerate(maps):
         save(tmp_path / "images" / f"{index}.png", np.zeros((4, 5, 3), np.uint8))
-        save(tmp_path / "labels" / f"{index}.png", numbers if index != 5 else numbers[:3])
+        if index < 7:  # the last has no mask
+            save(tmp_path / "labels" / f"{index}.png", numbers if index < 6 else numbers[:3])
     save(tmp_path / "labels" / "extra.png", maps[0])
-    source = LabelMaps(tmp_path, {2: "once", 3: "never", 4: "bar"})
-    everywhere = LabelMaps(tmp_path, {0: "all", 2: "all", 4: "all", 9: "all"})
-    both = Several((source, everywhere))
-    found = census(both, images(tmp_path / "images"), PLAIN)
-    assert found.n_images == 6
-    assert found.known.tolist() == [5, 5, 5, 5]
-    assert found.shown.tolist() == [1, 0, 3, 5]
-    assert found.filled.tolist() == [0, 0, 0, 5]
-    assert found.inside.tolist() == [5, 0, 15, 100]
-    assert found.counted.tolist() == [80, 80, 80, 100]  # the image of nameless labels is void for the first source
-    assert found.usable().tolist() == [False, False, True, False]
-    assert found.frequency[2] == 15 / 80
-    said = "\n".join(found.said())
-    for part in (
-        "object: once: 1 image shows it, 2 are needed",
-        "object: never: empty: none of 5 images shows it",
-        "object: all: it is everywhere in all 5 images",
-        "1 skipped, the first '4.png': label 9 has no name; its 20 pixels are not counted",
-        "2 skipped, the first '5.png': The mask is 3 x 5 pixels; the image is 4 x 5.",
+    source = LabelMaps(tmp_path, {2: "once", 3: "never", 4: "bar", 5: "first"})
+    everywhere = LabelMaps(tmp_path, dict.fromkeys((0, 2, 4, 5, 9), "all"))
+    found = collect(images(tmp_path / "images"), Several((source, everywhere)), PLAIN, size=(4, 5))
+    assert found.n_images.tolist() == [[1, 0, 2, 3, 4], [0, 0, 1, 0, 2]]
+    assert found.n_known.tolist() == [
+        [4, 4, 4, 4, 4],
+        [1, 1, 1, 1, 2],
+    ]  # that of nameless labels is void for the first source
+    assert found.frequency[:, 2].tolist() == [10 / 80, 5 / 20]
+    assert found.testable.tolist() == [False, False, True, False, False]
+    assert found.n_silent == 2
+    assert found.said() == (
+        "Of 2 of 8 images nothing is known.",
+        "object: all: It is everywhere in all of them, so nothing can answer to it.",
+        "object: first: It is in 3 images, none of which is in the other half.",
+        "object: never: It is in none of the 5 images that say whether it is there.",
+        "object: once: It is in 1 image, none of which is in the other half.",
+        "2 skipped, the first '6.png': The mask is 3 x 5 pixels; the image is 4 x 5.",
+        "1 skipped, the first '5.png': label 9 has no name; its 20 pixels are not counted",
         "2 masks or examples not used, the first 'extra.png': no image has its name",
-    ):
-        assert part in said
-    assert found.usable(least_images=4).tolist() == [False, False, False, False]
+    )
+    found = collect(images(tmp_path / "images")[:5], source, PLAIN, size=(4, 5), half=np.array([0, 0, 0, 0, 1]))
+    assert "object: never: It is in none of the 5 images that say whether it is there." in found.said()
+    many = LabelMaps(tmp_path, {n: f"concept {n}" for n in range(2, 60)})
+    told = collect(images(tmp_path / "images")[:5], many, PLAIN, size=(4, 5)).said()
+    assert any(
+        line.startswith("55 concepts cannot be tested, the first 'object: concept 10': It is in none") for line in told
+    )
 
 
 def test_damaged_images_are_skipped_and_masks_of_none_refused(tmp_path: Path) -> None:
@@ -1039,35 +1073,11 @@ def test_damaged_images_are_skipped_and_masks_of_none_refused(tmp_path: Path) ->
         save(tmp_path / "labels" / f"{name}.png", np.ones((4, 5), np.uint8))
     (tmp_path / "images" / "b.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     source = LabelMaps(tmp_path, {1: "car"})
-    found = census(source, images(tmp_path / "images"), PLAIN)
-    assert (found.n_images, [skip.id for skip in found.skipped]) == (1, ["b.png"])
+    found = collect(images(tmp_path / "images"), source, PLAIN, size=(4, 5))
+    assert (int(found.n_known.sum()), [skip.id for skip in found.skipped]) == (1, ["b.png"])
     save(tmp_path / "others" / "x.png", np.zeros((4, 5, 3), np.uint8))
-    with pytest.raises(ImagesError, match="Nothing is known of any of them"):
-        census(source, images(tmp_path / "others"), PLAIN)
-
-
-def test_tallies_merge_in_any_order() -> None:
-    rng = np.random.default_rng(0)
-    concepts = (Concept("a", "part"), Concept("b", "part"))
-    every = [
-        Masks(rng.random((2, 5, 7)) < 0.2, rng.random(2) < 0.7, rng.random((2, 5, 7)) < 0.1 if n % 2 else None)
-        for n in range(8)
-    ]
-
-    def tally(*which: int) -> Tally:
-        made = Tally(concepts)
-        for n in which:
-            made.add(every[n])
-        return made
-
-    whole, first, second = tally(*range(8)), tally(5, 1, 7), tally(0, 2, 3, 4, 6)
-    first.merge(second)
-    for name in ("known", "shown", "filled", "inside", "counted"):
-        assert np.array_equal(getattr(whole, name), getattr(first, name))
-    naive = sum(int((m.values[0] & ~(m.void[0] if m.void is not None else False)).sum()) for m in every if m.known[0])
-    assert whole.inside[0] == naive
-    with pytest.raises(ValueError, match="different concepts"):
-        first.merge(Tally(concepts[:1]))
+    with pytest.raises(ImagesError, match=r"Nothing is known of any of them. The first that was given: 'a.png'"):
+        collect(images(tmp_path / "others"), source, PLAIN, size=(4, 5))
 
 
 def test_sources_by_name(tmp_path: Path) -> None:
@@ -1094,6 +1104,14 @@ def test_sources_by_name(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('{"1": "car"}')
     for spec in (str(tmp_path), f"labels:{tmp_path}"):
         assert open_concepts(spec).concepts == (Concept("car", "object"),)
+    save(tmp_path / "voc" / "SegmentationClass" / "a.png", np.ones((2, 2), np.uint8))
+    save(tmp_path / "part" / "masks" / "a_part.png", np.ones((2, 2), np.uint8))
+    save(tmp_path / "part" / "masks" / "a_instance.png", np.ones((2, 2), np.uint8))
+    listed = {"objects": [{"id": 1, "class": "cat"}], "parts": [{"id": 1, "object": 1, "part": "head"}]}
+    (tmp_path / "part" / "masks" / "a.json").write_text(json.dumps(listed))
+    (tmp_path / "coco.json").write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}')
+    for place, kind in (("voc", VOC), ("part", PascalPart), ("part/masks", PascalPart), ("coco.json", COCO)):
+        assert isinstance(open_concepts(str(tmp_path / place)), kind)
     for spec, error in (
         ("pixel", UnknownNameError),
         ("coco", UsageError),
@@ -1128,15 +1146,16 @@ def test_every_source_keeps_its_word(source: Any) -> None:
 
 @pytest.mark.data
 def test_masks_of_real_data(data_dir: Path) -> None:
-    recipe = Preprocess(resize=120, crop=(112, 112))
+    recipe, size = Preprocess(resize=120, crop=(112, 112)), (112, 112)
     sets = {"camvid": LabelMaps, "ade20k_samples": LabelMaps, "pascal_part": PascalPart}
     sizes, sources = {}, {}
     for name, make in sets.items():
-        sources[name] = make(data_dir / "datasets" / name)
-        found = census(sources[name], images(data_dir / "datasets" / name / "images")[:12], recipe)
-        assert found.skipped == ()
-        assert found.known.all()
-        sizes[name] = (len(found.concepts), int((found.shown > 0).sum()))
+        sources[name] = open_concepts(str(data_dir / "datasets" / name))
+        assert isinstance(sources[name], make)
+        found = collect(images(data_dir / "datasets" / name / "images")[:12], sources[name], recipe, size=size)
+        assert (found.skipped, found.n_silent) == ((), 0)
+        assert found.n_known.sum(0).all()
+        sizes[name] = (len(found.concepts), int(found.n_images.any(0).sum()))
     assert sizes == {"camvid": (11, 11), "ade20k_samples": (150, 14), "pascal_part": (37, 36)}
     scene = images(data_dir / "datasets" / "camvid" / "images")[0]
     masks = sources["camvid"].masks(scene, recipe, recipe(scene))

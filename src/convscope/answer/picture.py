@@ -1,6 +1,7 @@
 """What does an answer look like in one picture?  The image with what the network says, then a tile for each map with its checks."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -17,7 +18,6 @@ from convscope.drawing.lettering import (
     OPEN,
     PAPER,
     SOFT,
-    canvas,
     font,
     plain,
     sign,
@@ -25,12 +25,10 @@ from convscope.drawing.lettering import (
     wrapped,
     write,
 )
-from convscope.instruments.attribution.checks import Outcome
+from convscope.drawing.pieces import TONES, piece, resized
 
 TILE_PX, GAP_PX, EDGE_PX = 300, 28, 28
 MOST_COLUMNS = 5
-_ROOM_PX = 1000  # more than a tile's text, or the head, takes; what is left is cut off
-_COLORS = {Outcome.PASSES: GOOD, Outcome.FAILS: BAD, Outcome.NOT_RUN: OPEN}
 VERDICTS = {
     "trusted": "passes its checks",
     "limited": "to be read with care",
@@ -49,12 +47,7 @@ def picture(answer: Answer) -> Image.Image:
     tiles += [lambda *at, one=one: _map_tile(answer, one, *at) for one in answer.explanations]
     columns = _columns(len(tiles))
     wide = 2 * EDGE_PX + columns * TILE_PX + (columns - 1) * GAP_PX
-    image, pen = canvas(
-        wide,
-        _ROOM_PX + -(-len(tiles) // columns) * (_ROOM_PX + TILE_PX * answer.pixels.shape[0] // answer.pixels.shape[1]),
-    )
-    high = int(_draw(answer, tiles, columns, image, pen)) + EDGE_PX
-    return image.crop((0, 0, wide, min(high, image.height)))
+    return piece(partial(_draw, answer, tiles, columns), wide)
 
 
 def _columns(n_tiles: int) -> int:
@@ -63,7 +56,7 @@ def _columns(n_tiles: int) -> int:
     return max(2, -(-n_tiles // rows))
 
 
-def _draw(answer: Answer, tiles: list[Tile], columns: int, image: Image.Image, pen: ImageDraw.ImageDraw) -> float:
+def _draw(answer: Answer, tiles: list[Tile], columns: int, pen: ImageDraw.ImageDraw, image: Image.Image) -> float:
     y = _head(answer, pen, image.width - 2 * EDGE_PX)
     for first in range(0, len(tiles), columns):
         row = tiles[first : first + columns]
@@ -73,7 +66,7 @@ def _draw(answer: Answer, tiles: list[Tile], columns: int, image: Image.Image, p
     for refusal in answer.refused:
         text = f"{refusal.title} gave no map. {refusal.reason}"
         y = write(pen, EDGE_PX, y, wrapped(text, 13, image.width - 2 * EDGE_PX, 3), 13, SOFT) + 4
-    return y
+    return y + EDGE_PX
 
 
 def _head(answer: Answer, pen: ImageDraw.ImageDraw, room: float) -> float:
@@ -118,9 +111,9 @@ def _map_tile(
     sign(pen, x + 1, y + 2, _SIGNS[verdict], color, 13)
     y = write(pen, x + 22, y, [VERDICTS[verdict]], 15, color) + 2
     for check in one.checks:
-        sign(pen, x + 2, y + 3, str(check.outcome), _COLORS[check.outcome], 10)
+        sign(pen, x + 2, y + 3, str(check.outcome), TONES[check.outcome], 10)
         word = str(check.outcome)
-        pen.text((x + TILE_PX - width(word, 12), y), word, font=font(12), fill=_COLORS[check.outcome])
+        pen.text((x + TILE_PX - width(word, 12), y), word, font=font(12), fill=TONES[check.outcome])
         y = write(pen, x + 22, y, wrapped(check.title, 12, TILE_PX - 84, 1), 12) + 2
     return write(pen, x, y + 6, wrapped(one.sentence, 13, TILE_PX, 9), 13, SOFT)
 
@@ -133,13 +126,9 @@ def place_of(one: Explanation) -> str:
 
 
 def _paste(image: Image.Image, shown: Image.Image, x: float, y: float) -> float:
-    """A picture at the tile's width; few pixels stay square, many are made smooth."""
+    """A picture at the tile's width."""
     high = max(1, round(TILE_PX * shown.height / shown.width))
-    few = shown.width * 2 <= TILE_PX
-    image.paste(
-        shown.resize((TILE_PX, high), Image.Resampling.NEAREST if few else Image.Resampling.LANCZOS),
-        (round(x), round(y)),
-    )
+    image.paste(resized(shown, (TILE_PX, high)), (round(x), round(y)))
     return y + high
 
 

@@ -1,6 +1,7 @@
 """`convscope see NET LAYER[:UNIT]...`: pictures of what a layer or unit looks for, each with its check."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,23 @@ from convscope.cli.options import network_argument
 from convscope.cli.printing import console, document, stages
 
 if TYPE_CHECKING:
+    from convscope.cli.printing import Progress
+    from convscope.images import Images
     from convscope.network import Network
     from convscope.see import Sheet
 
 
 @click.command("see")
 @network_argument
-@click.argument("places", nargs=-1, required=True, metavar="LAYER[:UNIT[@y,x]]...")
+@click.argument("places", nargs=-1, metavar="[LAYER[:UNIT[@y,x]]...]")
+@click.option("--concept", "concept", multiple=True, metavar="NAME", help="The page of a concept; may be repeated.")
+@click.option(
+    "--concepts",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="Where concepts come from: pixels, world, a folder of label maps, voc:DIR, coco:FILE ... (default: pixels).",
+)
 @click.option("--images", metavar="IMAGES", help="Where patches come from: a folder, a file, builtin:world.")
 @click.option("--save", metavar="FILE", help="FILE.png, .html or .json; or a folder (name/): a PNG each, and see.html.")
 @click.option(
@@ -48,6 +59,8 @@ if TYPE_CHECKING:
 def command(
     network: "Network",
     places: tuple[str, ...],
+    concept: tuple[str, ...],
+    sources: tuple[str, ...],
     images: str | None,
     save: str | None,
     units: str | None,
@@ -63,7 +76,8 @@ def command(
 ) -> None:
     """What does this look for?  For LAYER:UNIT its card: filter or connections, the strongest patches of the images with deconvnet
     pictures, where in images it answers, pictures optimised to drive it; each with its check. LAYER alone gives the sheet of a
-    layer, LAYER:UNIT@y,x one neuron, the name of a class its logit.
+    layer, LAYER:UNIT@y,x one neuron, the name of a class its logit. --concept NAME gives the page of a concept: which units detect
+    it, where, what several together tell, and what of that is trivial.
 
     Stopped with Ctrl-C during the ascent, the pictures are kept as far as they have got, and no further place is looked at.
     """
@@ -71,7 +85,8 @@ def command(
     from convscope.network import load
     from convscope.see import sheets
 
-    _check_save(save, len(places))
+    _check_asked(places, concept, images)
+    _check_save(save, len(places) + len(concept))
     seed, shown = settings["seed"], None
     if images is not None:
         shown = open_images(images, labels=False if labels == "none" else labels, limit=limit, seed=seed)
@@ -86,7 +101,8 @@ def command(
             progress=progress,
             **settings,
         )
-        found = list(_kept(made, save, as_json=as_json))
+        pages = _concept_pages(network, concept, sources, shown, seed, progress)
+        found = list(_kept(chain(made, pages), save, as_json=as_json))
     if as_json:
         click.echo(document("see", {"sheets": [sheet.as_dict() for sheet in found]}))
     if save is not None:
@@ -94,11 +110,36 @@ def command(
     elif not as_json:
         click.echo("pictures: give --save card.png or card.html", err=True)
     if found and found[-1].stopped:
-        left = len(places) - len(found)
+        left = len(places) + len(concept) - len(found)
         click.echo(f"stopped; {left:,} place{'s' if left > 1 else ''} left out" if left else "stopped", err=True)
         raise SystemExit(130)
     if strict and any(sheet.failed for sheet in found):
         raise SystemExit(4)
+
+
+def _concept_pages(
+    network: "Network",
+    concept: tuple[str, ...],
+    sources: tuple[str, ...],
+    shown: "Images | None",
+    seed: int,
+    progress: "Progress",
+) -> "Iterator[Sheet]":
+    """The pages of concepts, all of one dissection."""
+    from convscope.see import dissect
+
+    if not concept:
+        return
+    found = dissect(network, shown, sources, limit=None, seed=seed, progress=progress)
+    for name in concept:
+        yield found.sheet(name)
+
+
+def _check_asked(places: tuple[str, ...], concept: tuple[str, ...], images: str | None) -> None:
+    if not places and not concept:
+        raise click.UsageError("Say what is to be seen: LAYER, LAYER:UNIT, a class, or --concept NAME.")
+    if concept and images is None:
+        raise click.UsageError("A concept is looked for in images: give --images (a folder, builtin:world).")
 
 
 def _kept(made: "Iterator[Sheet]", save: str | None, *, as_json: bool) -> "Iterator[Sheet]":

@@ -19,10 +19,14 @@ CLAIMS = (
     "accuracy",
     "alive_units",
     "class_selectivity",
+    "concept_level",
     "deconvnet_pictures",
+    "distributed_concepts",
     "preferred_patterns",
     "why_these_predictions",
     "weight_sharing",
+    "unit_axes",
+    "unit_detectors",
 )  # ours; named here so that --help imports nothing
 
 
@@ -49,6 +53,13 @@ CLAIMS = (
     "--other", metavar="NET", help="Another network of the same classes: it is asked what optimised images show."
 )
 @click.option("--other-weights", metavar="FILE", help="Its weights, as --weights.")
+@click.option(
+    "--concepts",
+    multiple=True,
+    metavar="SOURCE",
+    help="What units are held against: pixels, classes, world, a folder of label maps, voc:DIR, coco:FILE, pascal_part:DIR, "
+    "examples:DIR, none; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def command(

@@ -1,1 +1,1 @@
-"""What do pictures share, whoever draws them?  Letters and colours. Nothing here computes anything about a network."""
+"""What do pictures share, whoever draws them?  Letters, colours, numbers, charts. Nothing here asks a network."""

@@ -1,4 +1,4 @@
-"""How does the card of a unit travel?  One HTML file that holds cards and nothing else, with a chooser where there are several."""
+"""How does a card travel?  One HTML file that holds cards and nothing else, with a chooser where there are several."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +20,13 @@ def cards_page(cards: Sequence[dict[str, Any]], network: Mapping[str, Any]) -> s
     overview = {"schema": SCHEMA, "version": VERSION, "network": dict(network), "cards": listings(cards)}
     blocks = {"overview": overview, **shown}
     need_finite(blocks, "page")
-    one = len(cards) == 1
-    title = f"What does {cards[0]['address']} look for?" if one else f"What do the units of {network['name']} look for?"
-    return saved(title, blocks, "cs/card-page")
+    return saved(_title(cards, network["name"]), blocks, "cs/card-page")
+
+
+def _title(cards: Sequence[dict[str, Any]], network: str) -> str:
+    """What the page answers, as its head says it: units look for something, concepts and classes do not."""
+    units = all(card["layer"] is not None for card in cards)
+    if len(cards) == 1:
+        address = cards[0]["address"]
+        return f"What does {address} look for?" if units else f"What is {address} to {network}?"
+    return f"What do the units of {network} look for?" if units else f"What was found in {network}?"

@@ -1,15 +1,16 @@
 """What does a report hold, and is it fit to be shown?  The data of a study, checked and cut into the blocks a page reads.
 
 The page asks for one block at a time (`cs/source`): the overview, the findings, the layers, the exemplars of one layer, the card
-of one unit. So a file of many layers opens without reading the pictures of all of them.
+of one unit, the table of a chapter, a page of it. So a file of many layers opens without reading the pictures of all of them.
 """
 
 from typing import Any
 
 from convscope.page.card_blocks import card_blocks, listings
+from convscope.page.chapters import chapter_blocks, contents
+from convscope.page.evidence import checked
 from convscope.page.fit import need, need_finite, need_picture
-from convscope.page.panels.panel import Evidence, listed
-from convscope.registry import lookup
+from convscope.page.panels.panel import listed
 
 SCHEMA, VERSION = "convscope.report", 1
 
@@ -26,6 +27,7 @@ _NEEDED = {
     "exemplars": ("layer", "n_units", "sprite", "cell_px", "columns", "rows", "units"),
     "units": ("unit", "row", "values", "ids"),
 }
+_READ_APART = ("findings", "layers", "exemplars", "cards", "chapters")
 _VERDICTS = ("supported", "not supported", "undecided")
 
 
@@ -38,13 +40,16 @@ def blocks(report: dict[str, Any]) -> dict[str, Any]:
     for key in ("network", "images"):
         _need(report[key], key, f"the report's {key}")
     exemplars = [_exemplars(one) for one in listed(report, "exemplars")]
-    cards = listed(report, "cards") if "cards" in report else []
+    cards, chapters = (listed(report, key) if key in report else [] for key in ("cards", "chapters"))
     layers = listed(report, "layers")
     for i, layer in enumerate(layers):
         _need(layer, "layers", f"layer {i}")
-    overview = {key: at for key, at in report.items() if key not in ("findings", "layers", "exemplars", "cards")}
-    pictures = {f"exemplars/{i}": one for i, one in enumerate(exemplars)} | card_blocks(cards)
+    overview = {key: at for key, at in report.items() if key not in _READ_APART}
+    pictures = (
+        {f"exemplars/{i}": one for i, one in enumerate(exemplars)} | card_blocks(cards) | chapter_blocks(chapters)
+    )
     overview |= {"exemplar_layers": [one["layer"] for one in exemplars], "cards": listings(cards)}
+    overview |= {"chapters": contents(chapters)}
     findings = [_finding(one) for one in listed(report, "findings")]
     found = {"overview": overview, "findings": findings, "layers": layers, **pictures}
     need_finite(found, "report")
@@ -61,18 +66,7 @@ def _finding(finding: dict[str, Any]) -> dict[str, Any]:
     for key, interval in intervals.items():
         if not isinstance(interval, dict) or not {"value", "low", "high"} <= interval.keys():
             raise ValueError(f"{where}: {key} needs 'value', 'low' and 'high'")
-    return {**finding, "evidence": [_evidence(one, where) for one in finding["evidence"]]}
-
-
-def _evidence(evidence: Evidence, where: str) -> Evidence:
-    if "panel" not in evidence:
-        raise ValueError(f"{where}: evidence needs 'panel', the name of what draws it")
-    panel = lookup("panel", evidence["panel"])
-    try:
-        checked: Evidence = panel(evidence)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return {**checked, "panel": evidence["panel"]}
+    return {**finding, "evidence": checked(finding["evidence"], where)}
 
 
 def _exemplars(exemplars: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _PICTURE = re.compile(r"data:image/(webp|png|jpeg);base64,[A-Za-z0-9+/]+=*")
@@ -13,6 +14,13 @@ def need(record: dict[str, Any], names: Iterable[str], where: str) -> None:
     missing = [name for name in names if name not in record]
     if missing:
         raise ValueError(f"{where} lacks: {', '.join(missing)}")
+
+
+def need_each_once(names: Sequence[Any], what: str) -> None:
+    """Raises ValueError for a name that is there twice."""
+    for name, n in Counter(names).items():
+        if n > 1:
+            raise ValueError(f"{what} '{name}' is there twice")
 
 
 def need_picture(address: str, where: str) -> None:

@@ -3,13 +3,16 @@
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convscope.images import Images
 from convscope.network import Network
 from convscope.see.asked import Asked
 from convscope.see.swept import OfLayer
 from convscope.words import number
+
+if TYPE_CHECKING:
+    from convscope.see.dissected import Dissected
 
 KINDS = {
     "conv2d": "convolution",
@@ -103,6 +106,18 @@ def repeat(
     python = "".join(f", {name}={value!r}" for name, value in changed.items())
     seed = settings["seed"]
     return shlex.join([*words, "--seed", str(seed)]), f"cs.see(net, {place!r}{shown}{python}, seed={seed})"
+
+
+def repeat_concept(known: "Dissected", concept: str) -> tuple[str, ...]:
+    """How to ask for the page of a concept again: a command, and a line of Python."""
+    network, images = known.network, known.labels.images
+    sources = known.settings.get("concepts", [])
+    source, limit = source_of(images), len(images)
+    words = ["convscope", "see", network.name, "--concept", concept, *_weights(network, "--weights")]
+    words += ["--images", source if source.startswith("builtin:") else "IMAGES", "--limit", str(limit)]
+    words += [word for one in sources for word in ("--concepts", one)]
+    shown = f", concepts={list(sources)!r}" if sources else ""
+    return shlex.join(words), f"cs.dissect(net, images{shown}, limit={limit}).sheet({concept!r})"
 
 
 def _weights(network: Network, option: str) -> list[str]:

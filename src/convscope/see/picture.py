@@ -1,37 +1,25 @@
-"""What does a sheet look like in one picture?  Title and facts, the checks, then a row of tiles for each section."""
+"""What does a sheet look like in one picture?  Title and facts, the checks, charts, then a row of tiles for each section."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from convscope.drawing.lettering import (
-    BAD,
-    CARE,
-    GOOD,
-    INK,
-    OPEN,
-    RULE,
-    SOFT,
-    canvas,
-    font,
-    plain,
-    sign,
-    width,
-    wrapped,
-    write,
-)
+from convscope.drawing.charts import chart, is_wide
+from convscope.drawing.lettering import INK, RULE, SOFT, canvas, font, plain, sign, width, wrapped, write
+from convscope.drawing.pieces import TONES, Draw, piece, resized
+from convscope.page.evidence import checked
 from convscope.see.sheet import SMALL_PX, Outcome, Section, Sheet, Tile
 
 WIDE_PX, EDGE_PX, GAP_PX, BESIDE_PX = 1000, 28, 10, 170
 ALONE_PX = 400  # tiles larger than this stand alone
-_ROOM_PX = 2400  # more than the text of a section takes; what is left is cut off
 BACKGROUND = (128, 128, 128)
-COLORS = {Outcome.PASSES: GOOD, Outcome.CARE: CARE, Outcome.FAILS: BAD, Outcome.NOT_RUN: OPEN}
 WORDS = {Outcome.PASSES: "passes", Outcome.CARE: "with care", Outcome.FAILS: "fails", Outcome.NOT_RUN: "not run"}
 _ROOM = WIDE_PX - 2 * EDGE_PX
-Draw = Callable[[ImageDraw.ImageDraw, Image.Image], float]  # returns how far down it went
+FACTS_PX = 70  # least room for the names of facts
+CHARTS_PX = 30  # between two charts side by side
 
 
 def picture(sheet: Sheet) -> Image.Image:
@@ -40,8 +28,9 @@ def picture(sheet: Sheet) -> Image.Image:
     def notes(pen: ImageDraw.ImageDraw, image: Image.Image) -> float:
         return write(pen, EDGE_PX, 0, wrapped(" ".join(sheet.notes), 12, _ROOM), 12, SOFT)
 
-    draws: list[Draw] = [partial(_head, sheet), *(partial(_section, one) for one in sheet.sections)]
-    pieces = [_piece(draw) for draw in [*draws, *([notes] if sheet.notes else [])]]
+    sections: list[Draw] = [*(partial(_section, one) for one in sheet.sections), *([notes] if sheet.notes else [])]
+    below = [piece(draw, WIDE_PX) for draw in sections]
+    pieces = [piece(partial(_head, sheet), WIDE_PX), *_charts(sheet), *below]
     whole, _ = canvas(WIDE_PX, 2 * EDGE_PX + sum(one.height for one in pieces) + 18 * (len(pieces) - 1))
     y = EDGE_PX
     for one in pieces:
@@ -50,29 +39,41 @@ def picture(sheet: Sheet) -> Image.Image:
     return whole
 
 
-def _piece(draw: Draw) -> Image.Image:
-    """What was drawn, as high as it came out."""
-    room = _ROOM_PX
-    while True:
-        image, pen = canvas(WIDE_PX, room)
-        high = round(draw(pen, image))
-        if high <= room:
-            return image.crop((0, 0, WIDE_PX, max(1, high)))
-        room = high + 10
+def _charts(sheet: Sheet) -> list[Image.Image]:
+    """The evidence, two charts side by side; a wide table alone."""
+    rows: list[list[dict[str, Any]]] = []
+    for one in checked(sheet.evidence, f"the sheet of '{sheet.address}'"):
+        if rows and len(rows[-1]) == 1 and not is_wide(one) and not is_wide(rows[-1][0]):
+            rows[-1].append(one)
+        else:
+            rows.append([one])
+    return [_side_by_side(row) for row in rows]
+
+
+def _side_by_side(row: Sequence[dict[str, Any]]) -> Image.Image:
+    half = (_ROOM - CHARTS_PX) // 2
+    drawn = [chart(one, _ROOM if is_wide(one) else half) for one in row]
+    image, pen = canvas(WIDE_PX, 8 + max(one.height for one in drawn))
+    pen.line([(EDGE_PX, 1), (WIDE_PX - EDGE_PX, 1)], fill=RULE)
+    for i, one in enumerate(drawn):
+        image.paste(one, (EDGE_PX + i * (half + CHARTS_PX), 8))
+    return image
 
 
 def _head(sheet: Sheet, pen: ImageDraw.ImageDraw, image: Image.Image) -> float:
     y = write(pen, EDGE_PX, 0, wrapped(sheet.title, 24, _ROOM, 2), 24)
     y = write(pen, EDGE_PX, y, wrapped(sheet.network["name"], 13, _ROOM, 1), 13, SOFT) + 6
     y = write(pen, EDGE_PX, y, wrapped(sheet.sentence, 15, _ROOM), 15) + 6
-    for name, text in sheet.facts:
-        pen.text((EDGE_PX, y), plain(name), font=font(13), fill=SOFT)
-        y = write(pen, EDGE_PX + 70, y, wrapped(text, 13, _ROOM - 70), 13)
+    names = [wrapped(name, 13, _ROOM / 3, 1)[0] for name, _ in sheet.facts]
+    beside = max((FACTS_PX, *(width(name, 13) + 12 for name in names)))
+    for name, (_, text) in zip(names, sheet.facts, strict=True):
+        pen.text((EDGE_PX, y), name, font=font(13), fill=SOFT)
+        y = write(pen, EDGE_PX + beside, y, wrapped(text, 13, _ROOM - beside), 13)
     y += 8 if sheet.checks else 0
     for check in sheet.checks:
-        sign(pen, EDGE_PX + 1, y + 3, str(check.outcome), COLORS[check.outcome], 11)
+        sign(pen, EDGE_PX + 1, y + 3, str(check.outcome), TONES[check.outcome], 11)
         title = f"{check.title}: "
-        pen.text((EDGE_PX + 20, y), title, font=font(13), fill=COLORS[check.outcome])
+        pen.text((EDGE_PX + 20, y), title, font=font(13), fill=TONES[check.outcome])
         begin = width(title, 13)
         lines = _hanging(check.words, begin)
         for i, line in enumerate(lines):
@@ -127,8 +128,8 @@ def _below(tile: Tile, px: int, pen: ImageDraw.ImageDraw, x: float, y: float) ->
         pen.text((x, y), line, font=font(small), fill=SOFT)
         y += small + 4
     if tile.outcome:
-        sign(pen, x + 1, y + 3, str(tile.outcome), COLORS[tile.outcome], 9)
-        pen.text((x + 15, y), WORDS[tile.outcome], font=font(small), fill=COLORS[tile.outcome])
+        sign(pen, x + 1, y + 3, str(tile.outcome), TONES[tile.outcome], 9)
+        pen.text((x + 15, y), WORDS[tile.outcome], font=font(small), fill=TONES[tile.outcome])
         y += small + 4
     return y
 
@@ -139,10 +140,9 @@ def fitted(pixels: np.ndarray, px: int) -> Image.Image:
     high, wide = pixels.shape[:2]
     scale = min(1.0, px / wide) if px > ALONE_PX else px / max(high, wide)
     size = max(1, round(wide * scale)), max(1, round(high * scale))
-    how = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
-    resized = Image.fromarray(np.ascontiguousarray(pixels)).resize(size, how)
+    made = resized(Image.fromarray(np.ascontiguousarray(pixels)), size)
     if px > ALONE_PX or size[0] == px:
-        return resized
+        return made
     beside = Image.new("RGB", (px, size[1]), BACKGROUND)
-    beside.paste(resized, ((px - size[0]) // 2, 0))
+    beside.paste(made, ((px - size[0]) // 2, 0))
     return beside

@@ -1,7 +1,7 @@
-"""What is on a sheet?  What is known of one unit (its card), or of the units of a layer: pictures, each with its check.
+"""What is on a sheet?  What is known of one unit (its card), of a layer's units, of a concept or a class: charts, pictures, checks.
 
-A sheet is a record: sections of tiles. It is drawn as one picture (picture.py) or shown on a page (page.py), which ask nothing more
-of the network.
+A sheet is a record: evidence that panels draw (page/panels), and sections of tiles, each with its check. It is drawn as one
+picture (picture.py) or shown on a page (page.py), which ask nothing more of the network.
 """
 
 from dataclasses import dataclass, field
@@ -73,11 +73,11 @@ class Checked:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """The card of a unit, or the sheet of a layer."""
+    """The card of a unit, or the sheet of a layer, of a concept, of a class."""
 
-    layer: str
+    layer: str | None  # None for what is of no one layer
     unit: int | None
-    address: str  # LAYER, LAYER:UNIT or LAYER:UNIT@y,x
+    address: str  # LAYER, LAYER:UNIT or LAYER:UNIT@y,x; of a concept or a class, its name
     title: str
     sentence: str
     facts: tuple[tuple[str, str], ...]
@@ -89,6 +89,7 @@ class Sheet:
     settings: dict[str, Any]
     repeat: tuple[str, ...]  # how to ask the same again: a command, a line of Python
     numbers: dict[str, Any] = field(default_factory=dict)  # what was measured, for --json
+    evidence: tuple[dict[str, Any], ...] = ()  # what charts and tables show; each names its "panel"
     stopped: bool = False  # Ctrl-C ended it before all pictures were there
 
     def __repr__(self) -> str:
@@ -113,6 +114,7 @@ class Sheet:
             {
                 **{name: getattr(self, name) for name in names},
                 "facts": [list(fact) for fact in self.facts],
+                "evidence": list(self.evidence),
                 "sections": [section.as_dict() for section in self.sections],
                 "checks": [one.as_dict() for one in self.checks],
                 "notes": list(self.notes),

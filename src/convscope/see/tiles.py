@@ -19,16 +19,21 @@ SHARP_PX = 2 * TILE_PX  # what lines are drawn at
 
 def patch(found: Exemplar) -> np.ndarray:
     """A patch, enlarged if it is small, with a line round the part that drives the unit."""
-    pixels, part = found.pixels, found.part
-    scale = SHARP_PX / max(pixels.shape[:2])
+    return outlined(found.pixels, found.part)
+
+
+def outlined(pixels: np.ndarray, part: np.ndarray, px: int = SHARP_PX) -> np.ndarray:
+    """A picture, its longer side `px`, with a line round a part of it (truth values `y x`)."""
+    scale = px / max(pixels.shape[:2])
     size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
     how = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
     drawn = np.array(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, how))
     if not part.any() or part.all():
         return drawn
     inside = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.NEAREST))
-    drawn[_edge(inside, 4) & ~_edge(inside, 2)] = 0
-    drawn[_edge(inside, 2)] = LINE
+    thick = max(1, px // TILE_PX)
+    drawn[_edge(inside, 2 * thick) & ~_edge(inside, thick)] = 0
+    drawn[_edge(inside, thick)] = LINE
     return drawn
 
 

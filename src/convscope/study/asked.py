@@ -12,11 +12,13 @@ import torch
 from convscope.documents import finite
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Images
+from convscope.images.concepts.concept import Source
 from convscope.network import Network
 from convscope.network.chosen_layers import chosen_layers
 from convscope.network.formats import choose_format, form_name, named_format
 from convscope.study import folder as on_disk
 from convscope.study.claim import Question
+from convscope.study.concepts import named
 from convscope.study.plan import affordable_groups
 from convscope.sweep.engine import try_out
 
@@ -49,12 +51,20 @@ def _unnamed(images: Images, n_classes: int) -> str:
 
 
 def question_of(
-    network: Network, images: Images, layers: Sequence[str], seed: int, mismatch: str, other: Network | None = None
+    network: Network,
+    images: Images,
+    layers: Sequence[str],
+    seed: int,
+    mismatch: str,
+    other: Network | None = None,
+    sources: tuple[Source, ...] = (),
 ) -> Question:
     chosen = chosen_layers(network, layers)
     n_classes = len(set(images.labels[images.labels >= 0].tolist()))
     groups = affordable_groups(network, chosen, n_classes, len(images))
-    return Question(network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups, other=other)
+    return Question(
+        network, images, chosen, seed=seed, mismatch=mismatch, n_groups=groups, other=other, sources=sources
+    )
 
 
 def described(question: Question, *, limit: int | None, batch_size: int) -> dict[str, Any]:
@@ -89,6 +99,7 @@ def described(question: Question, *, limit: int | None, batch_size: int) -> dict
             "layers": list(question.layers),
             "n_groups": question.n_groups,
             "other": _other(question.other),
+            "concepts": named(question.sources),
         },
     }
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from convscope.finding import Control, Finding, Verdict, judge
 from convscope.images import Images
+from convscope.images.concepts.concept import Source
+from convscope.instruments.concepts.dissect import Dissection, Labels
 from convscope.intervals import Interval, none
 from convscope.network import Network
 from convscope.study.samples import Row, Sample, of_images
@@ -29,6 +31,19 @@ N_FRESH = 3  # draws of fresh weights: what is said of them holds for each
 
 
 @dataclass(frozen=True, eq=False)
+class Concepts:
+    """What is labelled in the images, and what the network and its controls say of it."""
+
+    labels: Labels
+    networks: dict[str, Dissection]  # by name, as sweeps
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """The names of those with fresh weights."""
+        return tuple(which for which in self.networks if which.startswith(FRESH))
+
+
+@dataclass(frozen=True, eq=False)
 class Question:
     """What is asked: which network, which images, which layers, with which seed."""
 
@@ -39,6 +54,7 @@ class Question:
     mismatch: str = ""  # why the labels cannot be held against the network's answers; empty if they can
     n_groups: int = 1  # groups of images that can be drawn again, for intervals
     other: Network | None = None  # another network, which some pictures are shown to
+    sources: tuple[Source, ...] = ()  # where concepts come from
 
     def rng(self, what: str) -> np.random.Generator:
         """Random numbers for one purpose, the same at every run."""
@@ -51,6 +67,7 @@ class Measured(Question):
 
     sweeps: dict[str, Sweep] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by claim: what was measured one by one
+    concepts: Concepts | None = None  # what the networks say of concepts, where a claim asks and sources are given
 
     @property
     def draws(self) -> tuple[str, ...]:
@@ -83,6 +100,7 @@ class Claim(ABC):
     n_sampled: ClassVar[int] = 0  # how much it measures one by one
     doing: ClassVar[str] = ""  # what that is, in words for the bar
     asks_other: ClassVar[bool] = False  # whether it shows pictures to another network, where one is given
+    asks_concepts: ClassVar[bool] = False  # whether it asks what the networks say of concepts
 
     def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
         """What has to be measured at a layer of the trained or the fresh network; nothing by default."""

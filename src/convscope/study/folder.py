@@ -7,6 +7,7 @@ units.parquet     one row for each unit of the measured layers
 curves.parquet    what depends on depth or on another amount: layer, unit, kind, x, y, lo, hi, n
 sprites/          exemplars, one picture for each layer
 cards/            cards of the units that were asked for, each with its pictures
+chapters/         concepts, layers and classes: an index and a page for each
 report.html       all of it in one page
 sweeps/           how far an unfinished sweep has come
 """
@@ -31,7 +32,7 @@ SCHEMA = "convscope.study"
 VERSION = 1
 MANIFEST, FINDINGS, LAYERS = "manifest.json", "findings.json", "layers.json"
 UNITS, CURVES, REPORT = "units.parquet", "curves.parquet", "report.html"
-SPRITES, CARDS, SWEEPS = "sprites", "cards", "sweeps"
+SPRITES, CARDS, CHAPTERS, SWEEPS = "sprites", "cards", "chapters", "sweeps"
 
 
 PARTS = (  # of a manifest

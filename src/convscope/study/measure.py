@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from convscope.finding import Finding
 from convscope.images import Images
 from convscope.network import Network
+from convscope.network.calibration import calibrated_fresh
 from convscope.network.chosen_layers import depths
 from convscope.network.formats import named_format
 from convscope.study import folder as on_disk
+from convscope.study.chapters import concept_chapters, write_chapters
 from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Question
+from convscope.study.concepts import concepts_of
 from convscope.study.plan import carry_out, chosen_claims, plan
 from convscope.study.singly import singly
 from convscope.study.sprites import sprites
@@ -23,7 +25,6 @@ from convscope.study.units import described, layer_curves, quantile_curves, with
 from convscope.sweep.engine import OUTPUT
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
-N_CALIBRATION = 64  # images from which the batch norms of the fresh network take their statistics
 
 
 def _findings_before(folder: Path, manifest: dict[str, Any]) -> dict[str, Finding]:
@@ -47,16 +48,8 @@ class _Networks:
             return self.trained
         own = self.trained.to(dtype=torch.float32)
         draw = int(which.rsplit("-", 1)[1])
-        return own.fresh(N_FRESH * self.seed + draw, self._calibration(own)).to(dtype=self.trained.dtype)
-
-    def _calibration(self, network: Network) -> torch.Tensor:
-        """A sample of the images, all of the size the network was read at: others are resized."""
-        found = []
-        for batch in self.images.limited(N_CALIBRATION, self.seed).stream(network.preprocess.prepare_one):
-            size = network.input_shape[1:]
-            right = batch.inputs.shape[2:] == size
-            found.append(batch.inputs if right else F.interpolate(batch.inputs, size=size, mode="bilinear"))
-        return torch.cat(found)
+        fresh = calibrated_fresh(own, self.images, self.seed, N_FRESH * self.seed + draw)
+        return fresh.to(dtype=self.trained.dtype)
 
 
 def measure(
@@ -85,6 +78,17 @@ def measure(
     own = _Networks(network.to(dtype=torch.float32), question.images, question.seed)
     once = cache(own.__call__)  # a draw of fresh weights takes a second
     measured = Measured(**{**vars(question), "sweeps": sweeps})
+    if any(claim.asks_concepts for claim in missing):
+        concepts = concepts_of(
+            question,
+            once,
+            folder=folder / on_disk.SWEEPS,
+            signature=manifest["images"]["fingerprint"],
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
+        measured = replace(measured, concepts=concepts)
     rows = {
         claim.key: singly(
             claim,
@@ -103,6 +107,9 @@ def measure(
     if describe:
         columns = described(measured) | columns
         _draw(folder, manifest, measured, progress)
+    if measured.concepts is not None:
+        made = list(concept_chapters(own.trained, measured.concepts, progress))
+        manifest["chapters"] = write_chapters(folder, made, manifest.get("chapters", []))
     _write(folder, manifest, measured, _findings_before(folder, manifest) | found, columns, describe)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope.documents import finite
 from convscope.page.report import render
+from convscope.study.chapters import read_chapters
 from convscope.study.sprites import CELL_PX, COLUMNS, shown_units
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def report_data(study: "Study") -> dict[str, Any]:
             "findings": [finding.as_dict() for finding in study.findings],
             "layers": [_layer(layer, rows.get(layer["name"])) for layer in study.layers],
             "exemplars": [_exemplars(study, name, rows[name]) for name in manifest["sprites"]],
+            "chapters": read_chapters(study.folder, manifest),
             "cards": [study.card(entry["address"]) for entry in manifest.get("cards", [])],
         }
     )

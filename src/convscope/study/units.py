@@ -113,7 +113,9 @@ def layer_curves(findings: Iterable[Finding], depth: dict[str, int], n_images: i
     rows = []
     for finding in findings:
         for part in finding.evidence:
-            if part["panel"] != "curves":
+            if part["panel"] != "curves" or not depth.keys() >= set(
+                part["x"]
+            ):  # some run over other things than layers
                 continue
             for series in part["series"]:
                 nothing = [None] * len(part["x"])

@@ -7,6 +7,8 @@ from typing import Any
 from convscope.errors import UsageError
 from convscope.images import Images
 from convscope.images import images as open_images
+from convscope.images.concepts.concept import Source
+from convscope.images.concepts.opened import sources_of
 from convscope.network import Network
 from convscope.study import folder as on_disk
 from convscope.study.asked import begin, begun, described, labelled, question_of
@@ -31,6 +33,7 @@ def why(
     workers: int | None = None,
     form: str | None = None,
     other: Network | None = None,
+    concepts: Sequence[str | Source] = (),
     progress: Progress | None = None,
 ) -> Study:
     """Why does this network work?  Measures every claim (or `only` some) and writes a study folder; returns it.
@@ -39,8 +42,10 @@ def why(
     norm and activation. `cards` are units (`LAYER:UNIT`), or layers (six units of each), whose cards go into the report. `limit`
     takes a sample of the images, drawn by `seed`. `form` is a precision and memory format ("float32 channels_last", "bfloat16"); by
     default the fastest that changes no answer is found by trying. `other` is another network of the same classes, which is asked
-    what optimised images show. A study that was stopped is gone on with; one that is there is completed by the claims and cards
-    it lacks, and by what another network says once one is given.
+    what optimised images show. `concepts` are what units are held against: "pixels" (colours, edges, textures found in the images),
+    "classes", a folder of label maps, "coco:FILE", "voc:FOLDER" ..., or sources (convscope.images.concepts); by default "pixels",
+    in the built-in world all that it drew; "none" for none. A study that was stopped is gone on with; one that is there is
+    completed by the claims and cards it lacks, and by what another network says once one is given.
 
     Raises UsageError for a folder that holds another study, StudyLockedError while another process writes it, ImagesError where
     no image can be read, UnknownNameError for a claim or layer that is not there.
@@ -50,15 +55,16 @@ def why(
     _check_other(network, other)
     shown, mismatch = labelled(open_images(images, limit=limit, seed=seed), network)
     _check_apart(folder, shown)
-    question = question_of(network, shown, layers, seed, mismatch, other)
+    question = question_of(network, shown, layers, seed, mismatch, other, sources_of(shown, concepts))
     claims, units = chosen_claims(only), chosen_units(network, cards)
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)
         manifest = begun(folder, asked) or begin(folder, asked, question, form)
         _check_form(manifest, form)
-        missing = [claim for claim in claims if not _is_there(claim, manifest, asked)]
-        if any(claim.asks_other for claim in missing):
-            manifest["settings"]["other"] = asked["settings"]["other"]
+        missing = _missing(claims, manifest, asked, anew=bool(concepts))
+        for name in ("other", "concepts"):
+            if any(getattr(claim, f"asks_{name}") for claim in missing):
+                manifest["settings"][name] = asked["settings"][name]
         if missing or not manifest["complete"]:
             measure(folder, manifest, question, missing, batch_size, workers, progress or _silent)
         on_disk.clear(folder, on_disk.SWEEPS)  # a process that was killed at its very end has left them
@@ -67,6 +73,17 @@ def why(
         if missing or made or not (folder / on_disk.REPORT).exists():
             study.report()
         return study
+
+
+def _missing(claims: Sequence[Claim], manifest: dict[str, Any], asked: dict[str, Any], *, anew: bool) -> list[Claim]:
+    """The claims that a study lacks. Those about concepts are about the same ones: if one is missing, or others are given `anew`,
+    all of them are.
+    """
+    missing = [claim for claim in claims if not _is_there(claim, manifest, asked)]
+    other = manifest["settings"].get("concepts") != asked["settings"]["concepts"]
+    if other and (anew or any(claim.asks_concepts for claim in missing)):
+        missing += [claim for claim in claims if claim.asks_concepts and claim not in missing]
+    return [claim for claim in claims if claim in missing]
 
 
 def _is_there(claim: Claim, manifest: dict[str, Any], asked: dict[str, Any]) -> bool:

@@ -1,16 +1,13 @@
 """What is labelled in images?  Sources of concepts: where each one is, as the network sees the image.
 
 concept.py      Concept, Masks, the shape of a source; Several sources as one
-opened.py       a source by its name; census.py: how often concepts are shown, and what had to be left out
-colours.py, edges.py, textures.py   found in the image itself (oklab.py, structure.py)
+opened.py       a source by its name
+colours.py, edges.py, textures.py   found in the image itself (seen.py: what they share; oklab.py, structure.py, filters.py)
 label_maps.py, voc.py, coco.py, pascal_part.py   masks (mask_files.py, label_names.py, runs.py, part_words.py)
 world_masks.py  the built-in world, exact
 class_labels.py, examples.py, text_labels.py   of a whole image, without masks
 """
 
-from convscope.images.concepts.census import Census as Census
-from convscope.images.concepts.census import Tally as Tally
-from convscope.images.concepts.census import census as census
 from convscope.images.concepts.class_labels import ClassLabels as ClassLabels
 from convscope.images.concepts.coco import COCO as COCO
 from convscope.images.concepts.colours import Brightness as Brightness

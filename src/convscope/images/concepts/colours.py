@@ -9,16 +9,12 @@ Below L .2, where no hue is seen, all is black. Of the colours of a display 90 %
 chroma 50 of CIELAB, where it was fitted.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from convscope.images.concepts.concept import Concept, Masks
-from convscope.images.concepts.oklab import seen_oklab
-from convscope.images.picture import Picture, Skip
-from convscope.images.preprocess import Preprocess
+from convscope.images.concepts.concept import Concept
+from convscope.images.concepts.seen import FromPixels, Seen
 from convscope.registry import register
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "pink", "white", "grey", "black")
@@ -37,65 +33,54 @@ LEVELS: tuple[tuple[float, dict[str, int]], ...] = (
 DARK_BELOW, LIGHT_FROM = 0.353, 0.785  # lightness; 25 and 75 in CIELAB
 
 
-def _hue_table() -> np.ndarray:
-    """The colour of each whole degree at each level, `level degree`, as places in COLOURS."""
+def _table() -> np.ndarray:
+    """The colour at each level and whole degree, as places in COLOURS, uint8 `level degree`, two turns from -360; then of greys."""
     table = np.empty((len(LEVELS), 360), np.uint8)
     for row, (_, starts) in zip(table, LEVELS, strict=True):
         order = sorted(starts, key=lambda name: starts[name])
         row[:] = COLOURS.index(order[-1])  # what begins last goes on through 0
         for name in order:
             row[starts[name] :] = COLOURS.index(name)
-    return table
+    return np.concatenate([table, table], axis=1)
 
 
-_HUES, _ENDS = _hue_table(), np.array([end for end, _ in LEVELS[:-1]], np.float32)
+_HUES, _ENDS = _table(), np.array([end for end, _ in LEVELS[:-1]], np.float32)
+_BLACK, _GREY, _WHITE = (np.uint8(COLOURS.index(name)) for name in ("black", "grey", "white"))
 
 
 def colour_of(lab: np.ndarray) -> np.ndarray:
-    """The place in COLOURS of each OKLab colour (last axis), uint8."""
-    lightness, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
-    degree = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360
-    named = _HUES[np.searchsorted(_ENDS, lightness, side="right"), degree.astype(np.int64) % 360]
-    grey = np.select(
-        [lightness < BLACK_BELOW, lightness >= WHITE_FROM],
-        [COLOURS.index("black"), COLOURS.index("white")],
-        COLOURS.index("grey"),
-    )
-    hueless = (chroma < GREY_CHROMA) | (lightness < HUELESS_BELOW)
-    return np.where(hueless, grey, named).astype(np.uint8)
+    """The place in COLOURS of each OKLab colour (first axis), uint8."""
+    lightness, a, b = np.asarray(lab, np.float32)
+    degree = np.floor(np.arctan2(b, a) * np.float32(180 / np.pi)).astype(np.int16)
+    level = np.zeros(lightness.shape, np.int16)
+    for end in _ENDS:
+        level += lightness >= end
+    named = _HUES.ravel().take(level * np.int16(720) + degree + np.int16(360))
+    grey = np.where(lightness < BLACK_BELOW, _BLACK, np.where(lightness >= WHITE_FROM, _WHITE, _GREY))
+    hueless = (a * a + b * b < np.float32(GREY_CHROMA**2)) | (lightness < HUELESS_BELOW)
+    return np.where(hueless, grey, named)
 
 
 @register("concepts", "colour")
 @dataclass(frozen=True)
-class Colours:
+class Colours(FromPixels):
     """Which pixels have which of the eleven basic colours?  Each pixel has exactly one."""
 
-    per_pixel = True
     concepts = tuple(Concept(name, "colour") for name in COLOURS)
 
-    def masks(self, picture: Picture, preprocess: Preprocess, inputs: torch.Tensor) -> Masks:
-        numbers = colour_of(seen_oklab(preprocess, inputs))
-        places = np.arange(len(COLOURS), dtype=np.uint8)[:, None, None]
-        return Masks(numbers == places, np.ones(len(COLOURS), bool))
-
-    def strays(self, ids: Collection[str]) -> tuple[Skip, ...]:
-        return ()
+    def found(self, seen: Seen) -> np.ndarray:
+        return colour_of(seen.lab) == np.arange(len(COLOURS), dtype=np.uint8)[:, None, None]
 
 
 @register("concepts", "brightness")
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(FromPixels):
     """Which pixels are dark, which light?  By the lightness of OKLab; defaults are 25 and 75 of CIELAB's 100."""
 
     dark_below: float = DARK_BELOW
     light_from: float = LIGHT_FROM
 
-    per_pixel = True
     concepts = (Concept("dark", "brightness"), Concept("light", "brightness"))
 
-    def masks(self, picture: Picture, preprocess: Preprocess, inputs: torch.Tensor) -> Masks:
-        lightness = seen_oklab(preprocess, inputs)[..., 0]
-        return Masks(np.stack([lightness < self.dark_below, lightness >= self.light_from]), np.ones(2, bool))
-
-    def strays(self, ids: Collection[str]) -> tuple[Skip, ...]:
-        return ()
+    def found(self, seen: Seen) -> np.ndarray:
+        return np.stack([seen.lab[0] < self.dark_below, seen.lab[0] >= self.light_from])

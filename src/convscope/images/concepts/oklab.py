@@ -5,10 +5,6 @@ stay what they are when colours get vivid; those of CIELAB do not (a display's b
 """
 
 import numpy as np
-import torch
-
-from convscope.errors import UsageError
-from convscope.images.preprocess import Preprocess
 
 _TO_CONES = np.array(
     [
@@ -29,21 +25,7 @@ _TO_LAB = np.array(
 def oklab(rgb01: np.ndarray) -> np.ndarray:
     """(L, a, b) of sRGB colours 0-1, on the last axis, float32.  L is 0 for black and 1 for white; chroma reaches about .3."""
     values = np.asarray(rgb01, np.float32)
-    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    return np.cbrt(linear @ _TO_CONES.T.astype(np.float32)) @ _TO_LAB.T.astype(np.float32)
-
-
-def seen_oklab(preprocess: Preprocess, inputs: torch.Tensor) -> np.ndarray:
-    """OKLab `y x 3` of what the network sees (`channel y x` or `1 channel y x`), its border included.
-
-    Raises UsageError for inputs that are neither colour nor luminance.
-    """
-    if preprocess.n_channels not in (1, 3):
-        raise UsageError(
-            "Colours, edges and textures were to be found in the images.",
-            f"The network takes {preprocess.n_channels} channels, which are no colours.",
-            "Give masks of the concepts instead.",
-        )
-    image = inputs.detach().float().cpu()
-    images01 = preprocess.denormalize(image if image.dim() == 4 else image[None])
-    return oklab(images01[0].permute(1, 2, 0).expand(-1, -1, 3).numpy())
+    planes = np.moveaxis(values, -1, 0).reshape(3, -1)
+    linear = np.where(planes <= 0.04045, planes / 12.92, ((planes + 0.055) / 1.055) ** 2.4)
+    lab = _TO_LAB.astype(np.float32) @ np.cbrt(_TO_CONES.astype(np.float32) @ linear)
+    return np.moveaxis(lab.reshape(3, *values.shape[:-1]), 0, -1)

@@ -8,7 +8,8 @@ step of height h, l1 = h^2 / (2 s sqrt(pi)) * 1 / sqrt(2 pi (s^2/2 + r^2)) on th
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+
+from convscope.images.concepts.filters import largest, smoothed
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,31 +22,20 @@ class Structure:
     along_deg: np.ndarray  # which way the edge itself runs, counter-clockwise from horizontal, 0 to 180
 
 
-def gradients(values: np.ndarray, scale_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """The derivatives down and to the right at a scale (s.d. in px) of `y x channel` values, likewise; borders are repeated."""
-    kernel = {"sigma": scale_px, "mode": "nearest", "truncate": 4.0}
-    smooth_down = ndimage.gaussian_filter1d(values, axis=0, order=0, **kernel)
-    smooth_right = ndimage.gaussian_filter1d(values, axis=1, order=0, **kernel)
-    down = ndimage.gaussian_filter1d(smooth_right, axis=0, order=1, **kernel)
-    right = ndimage.gaussian_filter1d(smooth_down, axis=1, order=1, **kernel)
-    return down, right
-
-
-def structure(values: np.ndarray, scale_px: float, window_px: float) -> Structure:
-    """The structure tensor of `y x channel` values: gradients at `scale_px`, gathered over `window_px` (both s.d.)."""
-    down, right = gradients(values, scale_px)
-    products = (down * down).sum(-1), (right * right).sum(-1), (down * right).sum(-1)
-    yy, xx, yx = (ndimage.gaussian_filter(part, window_px, mode="nearest") for part in products)
+def structure(down: np.ndarray, right: np.ndarray, scale_px: float, window_px: float) -> Structure:
+    """The structure tensor from gradients `channel y x` at `scale_px`, gathered over `window_px` (both s.d.)."""
+    products = np.stack([(down * down).sum(0), (right * right).sum(0), (down * right).sum(0)])
+    yy, xx, yx = smoothed(products, window_px)
     spread = np.sqrt((xx - yy) ** 2 + 4 * yx**2)
     step = 2 * scale_px * np.sqrt(np.pi) * np.sqrt(2 * np.pi * (scale_px**2 / 2 + window_px**2))
-    first, second = (np.sqrt(np.maximum(xx + yy + sign * spread, 0) / 2 * step) for sign in (1, -1))
+    first, second = (np.sqrt(np.maximum(xx + yy + sign * spread, 0) * np.float32(step / 2)) for sign in (1, -1))
     across = np.arctan2(2 * yx, xx - yy) / 2  # of the gradient, from the right towards down
     return Structure(np.sqrt(products[0] + products[1]), first, second, np.degrees(np.pi / 2 - across) % 180)
 
 
 def nearby(values: np.ndarray, scale_px: float) -> np.ndarray:
     """The largest value within two scales, `y x`."""
-    return ndimage.maximum_filter(values, 2 * max(1, round(2 * scale_px)) + 1)
+    return largest(values, 2 * max(1, round(2 * scale_px)) + 1)
 
 
 def on_ridge(gradient: np.ndarray, scale_px: float) -> np.ndarray:

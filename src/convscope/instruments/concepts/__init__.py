@@ -3,6 +3,7 @@
 collect.py        the labels of some images, at the pixels that are looked at
 single_units.py   overlap of units with concepts: `single_units`
 iou.py            overlap at every threshold, from joint counts
+directions.py     several units together: `directions`, from read_out.py and what it builds on; best_unit.py, versus.py
 image_level.py    concepts without masks: average precision of units
 chance.py         wrong labels, the mean mask
 """
@@ -11,6 +12,8 @@ from convscope.instruments.concepts.collect import Collected as Collected
 from convscope.instruments.concepts.collect import collect as collect
 from convscope.instruments.concepts.collect import halves as halves
 from convscope.instruments.concepts.collect import with_null as with_null
+from convscope.instruments.concepts.directions import Directions as Directions
+from convscope.instruments.concepts.directions import directions as directions
 from convscope.instruments.concepts.image_level import ImageLevel as ImageLevel
 from convscope.instruments.concepts.image_level import image_level as image_level
 from convscope.instruments.concepts.single_units import SingleUnits as SingleUnits

@@ -52,10 +52,10 @@ def position_prior(found: Collected) -> np.ndarray:
     The mean mask is what one knows of a concept without looking at the image. Its threshold is the one that is best on the images
     it comes from.
     """
-    labelled, known = found.cells.reshape(2, 2, len(found.concepts), -1).astype(np.float64)
+    labelled, known = found.cells.reshape(2, 2, len(found.concepts), -1)
     overlap = np.zeros(len(found.concepts))
     for concept in range(len(found.concepts)):
-        there, seen = labelled[:, concept], known[:, concept]
+        there, seen = labelled[:, concept].astype(np.float64), known[:, concept].astype(np.float64)
         mean = there[CHOOSE] / np.maximum(seen[CHOOSE], 1)
         order = np.argsort(-mean, kind="stable")
         curves = [

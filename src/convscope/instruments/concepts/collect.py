@@ -5,8 +5,8 @@ a bit for each image, pixel and concept, twice (labelled, known): 500 images, 64
 images and 1,000 concepts 320 MB.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from threading import Lock
 
 import numpy as np
@@ -14,49 +14,16 @@ import torch
 
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Images, Picture, Preprocess, Skip
-from convscope.images.concepts.concept import Concept, Source
+from convscope.images.concepts.concept import Masks, Source
+from convscope.instruments.concepts.collected import Collected as Collected
+from convscope.instruments.concepts.collected import with_null as with_null
 from convscope.sweep.engine import keys_of
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE, Labelled
 from convscope.sweep.gauges.pixels import Pixels
 
+Progress = Callable[[int, int], None]  # images done, images in all
+TOGETHER = 16  # images between two reports
 N_CELLS = 56  # along the longer side, at most: places at which the mean masks are known
-
-
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """The labels of some images, and what was found in them."""
-
-    concepts: tuple[Concept, ...]
-    labelled: Labelled  # per pixel; per image with a single "pixel"
-    per_pixel: bool
-    n_images: np.ndarray  # int64 half concept: images in which it is there
-    frequency: (
-        np.ndarray
-    )  # float64 half concept: share of the pixels (of which something is known) that are labelled so
-    cells: (
-        np.ndarray
-    )  # int64 (labelled, known) half concept y x: pixels in each of a few thousand places; empty per image
-    skipped: tuple[Skip, ...] = field(default=())
-
-    @property
-    def remarks(self) -> dict[Concept, str]:
-        """What is to be said of concepts that cannot be measured, or hardly."""
-        found = {}
-        for concept, n, share in zip(self.concepts, self.n_images.T, self.frequency.T, strict=True):
-            if not n.sum():
-                found[concept] = "It is in none of the images."
-            elif not n.all():
-                found[concept] = (
-                    f"It is in {n.sum()} image{'s' if n.sum() > 1 else ''}, none of which is in the other half."
-                )
-            elif share.min() >= 1:
-                found[concept] = "It is everywhere, so nothing can answer to it."
-        return found
-
-    @property
-    def testable(self) -> np.ndarray:
-        """Which concepts are in both halves, and not everywhere, truth values."""
-        return np.logical_and((self.n_images > 0).all(axis=0), (self.frequency < 1).all(axis=0))
 
 
 def collect(
@@ -70,12 +37,14 @@ def collect(
     n_null: int = 4,
     seed: int = 0,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Collected:
-    """The labels of the images as a network of this input size (y, x) sees them.
+    """The labels of the images as a network of this input size (y, x) sees them, read by the threads that decode.
 
     `half` says which images thresholds are chosen on (0) and which they are measured on (1), in the images' own order; see
-    `halves`. Images that cannot be read, and masks of another size, are skipped and named. Raises ImagesError where nothing is
-    left, UsageError for a source without concepts.
+    `halves`. Images that cannot be read, and masks of another size, are skipped and named; `Collected.said` tells all of it.
+    `progress` is told of (images done, images in all); an interrupt ends it at once. Raises ImagesError where nothing is known of
+    any image, UsageError for a source without concepts.
     """
     if not source.concepts:
         raise UsageError("Concepts were to be looked for.", "The source names none.", "Give one with concepts.")
@@ -84,21 +53,28 @@ def collect(
     by_key[keys] = halves(images) if half is None else half
     pixels = Pixels(size, n_pixels) if source.per_pixel else Pixels((1, 1), 1)
     taking = _Taking(source, preprocess, pixels, dict(zip(images.ids, keys.tolist(), strict=True)), by_key)
-    for batch in images.stream(taking, batch_size=64, workers=workers):
-        taking.skipped.extend(batch.skipped)
-    if not taking.read.any():
-        raise ImagesError("Concepts were to be looked for.", "No image has labels that can be used.", "Give masks.")
+    with closing(images.stream(taking, batch_size=TOGETHER, workers=workers)) as batches:
+        for batch in batches:
+            taking.skipped.extend(batch.skipped)
+            if progress:
+                progress(batch.stop, len(images))
+    skipped, strays = tuple(sorted(taking.skipped)), source.strays(images.ids)
+    if not taking.n_seen.any():
+        raise _nothing_fits(images, (*skipped, *strays))
     by_key[~taking.read] = -1
     labelled = Labelled(pixels, len(source.concepts), taking.labels, taking.known, by_key, n_null, seed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        frequency = np.nan_to_num(taking.n_labelled / taking.n_known)
-    skipped = (*taking.skipped, *source.strays(images.ids))
-    return Collected(source.concepts, labelled, source.per_pixel, taking.n_images, frequency, taking.cells, skipped)
+    frequency = taking.n_labelled / np.maximum(taking.n_known, 1)
+    counts = taking.n_images, taking.n_seen, frequency, taking.cells
+    return Collected(source.concepts, labelled, source.per_pixel, *counts, taking.n_silent, skipped, strays)
 
 
-def with_null(found: Collected, n_null: int, seed: int = 0) -> Collected:
-    """The same with another number of wrong dealings."""
-    return replace(found, labelled=replace(found.labelled, n_null=n_null, seed=seed, _made={}))
+def _nothing_fits(images: Images, reasons: tuple[Skip, ...]) -> ImagesError:
+    first = f" The first that was given: '{reasons[0].id}': {reasons[0].reason.rstrip('.')}." if reasons else ""
+    return ImagesError(
+        f"Concepts were to be looked for in {len(images):,} images.",
+        f"Nothing is known of any of them.{first}",
+        f"Name masks as the images: the first image is '{images.ids[0]}'.",
+    )
 
 
 def halves(images: Images, scenes: Mapping[str, str] | None = None) -> np.ndarray:
@@ -136,11 +112,12 @@ class _Taking:
         shape = (len(keys), n_pixels, -(-n_concepts // 8))
         self.labels, self.known = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         self.read = np.zeros(len(keys), bool)
-        self.n_images = np.zeros((2, n_concepts), np.int64)
+        self.n_images, self.n_seen = np.zeros((2, n_concepts), np.int64), np.zeros((2, n_concepts), np.int64)
         self.n_labelled, self.n_known = np.zeros((2, n_concepts), np.int64), np.zeros((2, n_concepts), np.int64)
         self.cell = max(1, -(-max(pixels.size) // N_CELLS))
         cells = tuple(-(-side // self.cell) for side in pixels.size) if source.per_pixel else (0, 0)
-        self.cells = np.zeros((2, 2, n_concepts, *cells), np.int64)
+        self.cells = np.zeros((2, 2, n_concepts, *cells), np.int32)
+        self.n_silent = 0
         self.skipped: list[Skip] = []
         self.lock = Lock()
 
@@ -149,37 +126,59 @@ class _Taking:
         masks = self.source.masks(picture, self.preprocess, inputs)
         values = masks.values if self.source.per_pixel else masks.values.reshape(-1, 1, 1)
         size = self.pixels.size if self.source.per_pixel else (1, 1)
+        if values.shape[1:] != size:
+            raise ImagesError(
+                "Concepts were to be looked for.",
+                f"Its masks are {values.shape[1]} x {values.shape[2]} pixels; the network sees {size[0]} x {size[1]}.",
+            )
+        self._keep(self.keys[picture.id], values, masks)
+        return torch.zeros(1, 1, 1)  # the image itself is needed no more
+
+    def _keep(self, key: int, values: np.ndarray, masks: Masks) -> None:
+        known = np.broadcast_to(masks.known[:, None, None], values.shape)
+        if masks.void is not None:
+            known = known & ~masks.void
+        values = values & known
+        rows, columns = self.pixels.places(np.array([key]))
+        for kept, mask in ((self.labels, values), (self.known, known)):
+            at = mask[:, rows[0][:, None], columns[0][None, :]]
+            kept[key] = np.packbits(at.reshape(len(at), -1).T, axis=1)
+        there = np.flatnonzero(values.reshape(len(values), -1).any(axis=1))
+        own, seen = _pooled(values[there], self.cell), _known_cells(masks, values.shape[1:], self.cell)
+        n_known, half = seen.sum(axis=(1, 2)), int(self.half[key])
         with self.lock:
             self.skipped.extend(masks.skipped)
-            if values.shape[1:] != size:
-                told = f"Its masks are {values.shape[1]} x {values.shape[2]} pixels; the network sees {size[0]} x {size[1]}."
-                self.skipped.append(Skip(picture.id, told))
-                return torch.zeros(1, 1, 1)
-        known = np.broadcast_to(masks.known.reshape(-1, 1, 1), values.shape)
-        known = known if masks.void is None else known & ~masks.void
-        self._keep(self.keys[picture.id], values & known, known)
-        return torch.zeros(1, 1, 1)
-
-    def _keep(self, key: int, values: np.ndarray, known: np.ndarray) -> None:
-        rows, columns = self.pixels.places(np.array([key])) if self.source.per_pixel else ([[0]], [[0]])
-        for kept, mask in ((self.labels, values), (self.known, known)):
-            at = mask[:, np.asarray(rows[0])[:, None], np.asarray(columns[0])[None, :]]
-            kept[key] = np.packbits(at.reshape(len(at), -1).T, axis=1)
-        n_labelled, n_known = values.sum(axis=(1, 2)), known.sum(axis=(1, 2))
-        half = int(self.half[key])
-        pooled = [_pooled(mask, self.cell) for mask in (values, known)] if self.source.per_pixel else None
-        with self.lock:
             self.read[key] = True
+            self.n_silent += not n_known.any()
             if half < 0:
                 return
-            self.n_labelled[half] += n_labelled
+            self.n_images[half, there] += 1
+            self.n_seen[half] += n_known > 0
+            self.n_labelled[half, there] += own.sum(axis=(1, 2))
             self.n_known[half] += n_known
-            self.n_images[half] += n_labelled > 0
-            if pooled:
-                self.cells[:, half] += pooled
+            if self.source.per_pixel:
+                self.cells[0, half, there] += own
+                self.cells[1, half] += seen
+
+
+def _known_cells(masks: Masks, size: tuple[int, ...], cell: int) -> np.ndarray:
+    """Pixels of each cell of which something is known, int32 `concept y x`."""
+    void = np.zeros((1, *size), bool) if masks.void is None else masks.void
+    if void.strides[0] == 0:
+        void = void[:1]  # the same for all concepts
+    found: np.ndarray = masks.known[:, None, None] * _pooled(~void, cell)
+    return found
 
 
 def _pooled(mask: np.ndarray, cell: int) -> np.ndarray:
-    """Pixels of the mask in each cell, `concept y x`."""
-    rows = np.add.reduceat(mask, np.arange(0, mask.shape[1], cell), axis=1, dtype=np.int32)
-    return np.add.reduceat(rows, np.arange(0, mask.shape[2], cell), axis=2)
+    """Pixels of the mask in each cell, int32 `concept y x`."""
+    n, height, width = mask.shape
+    rows = np.zeros((n, -(-height // cell), width), np.uint16)
+    for first in range(cell):
+        part = mask[:, first::cell].view(np.uint8)
+        rows[:, : part.shape[1]] += part
+    found = np.zeros((n, rows.shape[1], -(-width // cell)), np.int32)
+    for first in range(cell):
+        part = rows[:, :, first::cell]
+        found[:, :, : part.shape[2]] += part
+    return found

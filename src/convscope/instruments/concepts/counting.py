@@ -1,4 +1,4 @@
-"""What is counted at each layer, so that its units can be held against concepts?  Gauges, with thresholds that a few images chose."""
+"""What is counted at each layer, to hold its units against concepts?  Gauges, with thresholds that a few images chose."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from convscope.instruments.concepts.collect import Collected
 from convscope.network import Network
 from convscope.sweep.engine import Gauges, sweep
 from convscope.sweep.gauges import Gauge, Overlap, Values
-from convscope.sweep.gauges.levels import levels_from
-from convscope.sweep.gauges.overlap import IN_MEMORY
+from convscope.sweep.gauges.overlap import ALL_IN_MEMORY, IN_MEMORY, n_bytes
 from convscope.sweep.gauges.pixels import Anchor, Pixels, anchor_of
 
 N_PILOT, N_PILOT_PIXELS = 24, 144  # images, and pixels of each, from which thresholds are chosen
+N_ROTATED = 64  # random directions of each layer, where they are asked for
 UNITS, ROTATED = "overlap", "rotated"  # the gauges of a layer: of its units, of random directions in their place
 
 Shapes = dict[str, tuple[int, int, int]]  # layer -> unit y x
@@ -40,13 +40,18 @@ def overlap_gauges(
     axes = {layer: rotation(n_units, n_rotated, seed) for layer, (n_units, *_) in wanted.items()} if n_rotated else {}
     pilot = images.limited(min(N_PILOT, len(images)), seed)
     values = sweep(network, pilot, _pilot(network, found, wanted, axes), batch_size=batch_size, workers=workers).gauges
+    labels = found.labelled
+    size = labels.n_concepts, labels.n_null, *labels.labels.shape[:2], n_bins
+    n_rows = sum(n_units + len(axes.get(layer, ())) for layer, (n_units, *_) in wanted.items())
+    if n_bytes(n_rows, *size) > ALL_IN_MEMORY:
+        in_memory = 0  # many layers, none of which is too large alone
     gauges: Gauges = {}
     for layer, (n_units, height, width) in wanted.items():
         gauges[layer] = {
             name: Overlap(
                 n_units,
                 found.labelled,
-                levels_from(gauge.result().values, n_bins),
+                gauge.result().levels(n_bins),
                 place_of(network, found, layer),
                 (height, width),
                 axes.get(layer) if name == ROTATED else None,

@@ -88,19 +88,22 @@ class AtTop:
     )  # share of the pixels that are on: less than asked for in coarse maps, whose peaks are narrow; more at a tie
 
 
-def at_top(found: Tails, neurons: np.ndarray, tied: np.ndarray, top: float = TOP) -> AtTop:
+def at_top(found: Tails, neurons: np.ndarray, first: np.ndarray, top: float = TOP) -> AtTop:
     """The overlap at the conventional threshold: the one that a share `top` of the unit's neurons is not below.
 
-    `neurons` (`unit threshold`) are those above each threshold. `tied` (truth values `unit threshold`) says where values up to the
-    next threshold count as equal; there all of them are on. In others, pixels are taken to come on in step with the neurons.
+    `neurons` (`unit level`) are those of each level or a higher one, `first` (`unit threshold`) the first level beyond each
+    threshold. A level counts as one value: a tie is on as a whole, wherever it lies between two thresholds. Pixels are taken to
+    come on in step with the neurons.
     """
-    wanted = top * neurons[:, :1].astype(np.float64)
-    below = np.maximum((neurons >= wanted).sum(axis=1, keepdims=True) - 1, 0)  # the threshold below
-    last = neurons.shape[1] - 1
-    more, fewer = (np.take_along_axis(neurons, np.minimum(below + k, last), 1) for k in (0, 1))
-    fewer = np.where(below < last, fewer, 0)
-    whole = np.take_along_axis(tied, below, 1)
-    share = np.where(whole, 1.0, ratio(wanted - fewer, (more - fewer).astype(np.float64)))[..., None]
+    level = np.maximum((neurons >= top * neurons[:, :1]).sum(axis=1, keepdims=True) - 1, 0)  # the quantile's
+    below = np.maximum((first <= level).sum(axis=1, keepdims=True) - 1, 0)  # the threshold below it
+    last = first.shape[1] - 1
+    after = np.where(below < last, np.take_along_axis(first, np.minimum(below + 1, last), 1), neurons.shape[1])
+    padded = np.concatenate([neurons, np.zeros_like(neurons[:, :1])], axis=1)  # beyond the last level there is nothing
+    wanted, more, fewer = (
+        np.take_along_axis(padded, at, 1) for at in (level, np.take_along_axis(first, below, 1), after)
+    )
+    share = np.where(more > fewer, ratio((wanted - fewer).astype(np.float64), more - fewer), 1.0)[..., None]
     at = np.broadcast_to(below[..., None], (len(below), 1, found.joint.shape[2]))
     lower, upper = found.at(at), found.at(np.minimum(at + 1, last))
     joint, area = lower.joint, lower.area

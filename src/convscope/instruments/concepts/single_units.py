@@ -94,19 +94,24 @@ class SingleUnits:
 
         `kind`: the layer's units, random directions in their place, or the units under one dealing of wrong labels.
         """
-        scores = self._scores(kind)
-        if not scores:
-            return {}
-        p_values = np.concatenate([found.p_values.ravel() for found in scores.values()])
-        beyond_chance = false_discovery_rate(p_values, self.rate)
-        parts = np.split(beyond_chance, np.cumsum([found.p_values.size for found in scores.values()])[:-1])
         found = {}
-        for (layer, own), part in zip(scores.items(), parts, strict=True):
+        scores, beyond = self.scores(kind), self.beyond_wrong(kind)
+        for layer, own in scores.items():
             trivial = np.maximum(np.maximum(self.everywhere, own.frequency), self.prior)
-            found[layer] = part.reshape(own.iou.shape) & (own.iou > trivial) & (own.corrected > self.least)
+            found[layer] = beyond[layer] & (own.iou > trivial) & (own.corrected > self.least)
         return found
 
-    def _scores(self, kind: Kind) -> dict[str, Scores]:
+    def beyond_wrong(self, kind: Kind = "units") -> dict[str, np.ndarray]:
+        """Which pairs stand out from wrong labels, over all layers, truth values `unit concept`: the first of those conditions."""
+        scores = self.scores(kind)
+        if not scores:
+            return {}
+        found = false_discovery_rate(np.concatenate([own.p_values.ravel() for own in scores.values()]), self.rate)
+        parts = np.split(found, np.cumsum([own.p_values.size for own in scores.values()])[:-1])
+        return {layer: part.reshape(own.iou.shape) for (layer, own), part in zip(scores.items(), parts, strict=True)}
+
+    def scores(self, kind: Kind = "units") -> dict[str, Scores]:
+        """How well those cover all concepts, by layer."""
         if kind == "wrong":
             return {layer: own.wrong for layer, own in self.layers.items() if own.wrong is not None}
         return dict(self.layers if kind == "units" else self.rotated)
@@ -242,7 +247,7 @@ def _measured(counted: JointCounts, span: slice) -> dict[str, np.ndarray]:
     here = measure.at(at)
     summed = counted.counts[:, span].sum(axis=0, dtype=np.uint32)
     both = tails(summed, counted.totals.sum(axis=0), counted.labelled)
-    top = at_top(both, counted.neurons[span], counted.levels.tied[span])
+    top = at_top(both, counted.neurons[span], counted.levels.first[span])
     iou = here.iou
     found = {
         **{f"top_{name}": value[:, None] for name, value in vars(top).items()},

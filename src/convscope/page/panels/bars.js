@@ -6,9 +6,10 @@ import { Rows } from "cs/bars";
 import { shown } from "cs/names";
 
 export function Panel({ evidence }) {
-  const { title, unit, log, bars } = evidence;
+  const { title, words, unit, log, bars } = evidence;
   return html`<figure class="panel">
     <h4>${shown(title)}</h4>
+    ${words && html`<p class="axis-label">${shown(words)}</p>`}
     ${log && html`<p class="axis-label">Logarithmic axis</p>`}
     <${Rows} rows=${bars} unit=${unit} log=${log} />
   </figure>`;

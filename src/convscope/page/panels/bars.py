@@ -9,13 +9,16 @@ from convscope.registry import register
 @register("panel", "bars")
 @drawn_by(Path(__file__).with_suffix(".js"))
 def bars(evidence: Evidence) -> Evidence:
-    """title, unit, log and bars of name, value, low, high, control; an interval may be left out, a value may be None."""
+    """title, words, unit, log and bars of name, value, low, high, control.
+
+    An interval may be left out, a value may be None; `words` say above the bars what they are.
+    """
     log = bool(evidence.get("log", False))
     found = [_one(one, log) for one in listed(evidence, "bars")]
     if not found:
         raise ValueError(f"'{evidence.get('title')}' needs at least one item in 'bars'")
-    unit = text(evidence, "unit", "")
-    return {"panel": "bars", "title": text(evidence, "title"), "unit": unit, "log": log, "bars": found}
+    words = {"title": text(evidence, "title"), "words": text(evidence, "words", "")}
+    return {"panel": "bars", **words, "unit": text(evidence, "unit", ""), "log": log, "bars": found}
 
 
 def _one(one: Evidence, log: bool) -> Evidence:

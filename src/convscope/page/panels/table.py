@@ -10,7 +10,10 @@ from convscope.registry import register
 @register("panel", "table")
 @drawn_by(Path(__file__).with_suffix(".js"))
 def table(evidence: Evidence) -> Evidence:
-    """title, columns, rows and align ("left" or "right" a column; numbers stand right where it is not given)."""
+    """title, words, columns, rows and align ("left" or "right" a column; numbers stand right where it is not given).
+
+    `words` say above the table what its columns mean.
+    """
     title = text(evidence, "title")
     columns = [str(name) for name in listed(evidence, "columns")]
     rows = [[_cell(cell, title) for cell in row] for row in listed(evidence, "rows")]
@@ -20,7 +23,8 @@ def table(evidence: Evidence) -> Evidence:
     align = listed(evidence, "align", len(columns)) if evidence.get("align") else _by_kind(rows, len(columns))
     if not set(align) <= {"left", "right"}:
         raise ValueError(f"'{title}' has an 'align' other than left and right")
-    return {"panel": "table", "title": title, "columns": columns, "rows": rows, "align": align}
+    words = text(evidence, "words", "")
+    return {"panel": "table", "title": title, "words": words, "columns": columns, "rows": rows, "align": align}
 
 
 def _cell(cell: Any, title: str) -> Any:

@@ -18,7 +18,8 @@ export function onMove(listener) {
 
 /** The views of this page and the keys each is written with, always all of them. */
 export const VIEWS = {
-  why: ["net", "claim"], layers: ["net"], exemplars: ["net", "layer"], cards: ["net", "card"], about: ["net"],
+  why: ["net", "claim"], chapter: ["net", "chapter", "page"], layers: ["net"], exemplars: ["net", "layer"], cards: ["net", "card"],
+  about: ["net"],
 };
 
 /** A name as an address can hold it: half a character cannot be encoded. @param {string} name */
@@ -49,18 +50,36 @@ export function read(hash) {
 }
 
 /**
- * The place that an address names: its view, claim, layer and card; and, if it names something unknown, the fault.
+ * The address that a link of a card leads to; empty where this file does not hold it.
+ * @param {{view: string, to: Record<string, string>}} link
+ * @param {object} known  as in `resolve`
+ */
+export function hrefOf({ view, to }, known) {
+  const pages = known.chapters.find((one) => one.key === to.chapter)?.pages;
+  const isThere = {
+    why: known.claims.includes(to.claim), exemplars: known.exemplars.includes(to.layer), cards: known.cards.includes(to.card),
+    chapter: pages !== undefined && (!to.page || pages.includes(to.page)),
+  };
+  return isThere[view] ? write(view, { ...to, net: known.net }) : "";
+}
+
+const MANY = { cards: "cards", chapter: "chapters" };
+
+/**
+ * The place that an address names: its view, claim, chapter and page, layer, card; and, if it names something unknown, the fault.
  * @param {string} hash
- * @param {{net: string, claims: string[], layers: string[], exemplars: string[], cards: string[]}} known
- * @returns {{view: string, claim: string, layer: string, card: string, fault: null | {what: string, known: object[]}}}
+ * @param {{net: string, claims: string[], layers: string[], exemplars: string[], cards: string[],
+ *   chapters: {key: string, title: string, pages: string[]}[]}} known
+ * @returns {{view: string, claim: string, chapter: string, page: string, layer: string, card: string,
+ *   fault: null | {what: string, known: object[]}}}
  */
 export function resolve(hash, known) {
-  const place = { view: "", claim: "", layer: "", card: "", fault: null };
+  const place = { view: "", claim: "", chapter: "", page: "", layer: "", card: "", fault: null };
   const asked = read(hash);
   const wrong = (what, names = [], href = (_) => "") => ({
     ...place, fault: { what, known: names.map((name) => ({ name, href: href(name) })) },
   });
-  const views = Object.keys(VIEWS).filter((view) => view !== "cards" || known.cards.length > 0);
+  const views = Object.keys(VIEWS).filter((view) => !["cards", "chapter"].includes(view) || known[MANY[view]].length > 0);
   const inView = (view) => write(view, { net: known.net });
   if (asked === null) return wrong("This address cannot be read.", views, inView);
   if (!Object.keys(asked).length) return place;
@@ -87,6 +106,20 @@ export function resolve(hash, known) {
     const href = (name) => write("cards", { net, card: name });
     return wrong(`No card of “${card}” was made in this study.`, nearest(card, known.cards), href);
   }
+  if (view === "chapter") return inChapter(asked, known, place, wrong);
   const only = (of, key) => (view === of ? found[key] ?? "" : "");
   return { ...place, view, claim: only("why", "claim"), layer: only("exemplars", "layer"), card: only("cards", "card") };
+}
+
+/** The chapter and page that an address names; without a chapter, the first. */
+function inChapter({ chapter = "", page = "" }, { net, chapters }, place, wrong) {
+  const keys = chapters.map((one) => one.key);
+  const key = chapter ? meant(keys, chapter) : keys[0];
+  const href = (name) => write("chapter", { net, chapter: name });
+  if (key === undefined) return wrong(`This file has no chapter “${chapter}”.`, nearest(chapter, keys), href);
+  const { title, pages } = chapters.find((one) => one.key === key);
+  const found = page ? meant(pages, page) : "";
+  const toPage = (name) => write("chapter", { net, chapter: key, page: name });
+  if (found === undefined) return wrong(`There is no page “${page}” under “${title}”.`, nearest(page, pages), toPage);
+  return { ...place, view: "chapter", chapter: key, page: found };
 }

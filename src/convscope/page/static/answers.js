@@ -1,7 +1,7 @@
 // What is on a page of answers, and which part does the address name?  `mount` puts the answers of a host into an element.
 
-import { html, render } from "htm/preact";
-import { useEffect, useErrorBoundary, useMemo, useState } from "preact/hooks";
+import { html } from "htm/preact";
+import { useMemo } from "preact/hooks";
 
 import { About } from "cs/about";
 import { Answer } from "cs/answer";
@@ -11,28 +11,11 @@ import { Evidence } from "cs/evidence";
 import { count, counted, day } from "cs/format";
 import { Fault, Frame, Part, usePlace } from "cs/frame";
 import { Name, shown } from "cs/names";
-import { source } from "cs/source";
+import { starting } from "cs/start";
 import { Table } from "cs/table";
 
-/** Show answers. @param {HTMLElement} element @param {object} host  see cs/source @returns {() => void} the undo */
-export function mount(element, host) {
-  element.replaceChildren();
-  render(html`<${Page} source=${source(host)} />`, element);
-  return () => render(null, element);
-}
-
-function Page({ source }) {
-  const [overview, setOverview] = useState(null);
-  const [fault, setFault] = useState("");
-  const [error] = useErrorBoundary();
-  useEffect(() => {
-    source.overview().then(setOverview, (error) => setFault(error.message));
-  }, [source]);
-  const trouble = fault || (error && String(error.message ?? error));
-  if (trouble) return html`<main><h1>These answers cannot be shown</h1><p class="notice">${shown(trouble)}</p></main>`;
-  if (!overview) return html`<main><p role="status">Reading the answers…</p></main>`;
-  return html`<${Report} source=${source} overview=${overview} />`;
-}
+/** Show answers; returns the undo. */
+export const mount = starting({ View: Report, what: "these answers", read: async (source) => ({ overview: await source.overview() }) });
 
 function Report({ source, overview }) {
   const { images, methods } = overview;

@@ -1,43 +1,58 @@
-// What is known of one unit?  Its card: what it answers to, its checks, and its pictures, each with what its check says.
+// What is known of one unit, layer, concept or class?  Its card: what was found, its checks, charts, and pictures with their checks.
 
 import { html } from "htm/preact";
 
 import { Outcome } from "cs/checks";
+import { Evidence } from "cs/evidence";
 import { counted } from "cs/format";
 import { Name, shown } from "cs/names";
 
-/** @param {{card: object, children?: unknown}} props  `children` are links from it to elsewhere */
-export function Card({ card, children }) {
-  return html`<article class="card" aria-labelledby="card-title">
+/**
+ * @param {{card: object, id: string, lead: (link: object) => string, children?: unknown}} props
+ *   `id` begins its ids; `lead` gives the address of a link, empty where that is not in this file; `children` are further links
+ */
+export function Card({ card, id, lead, children }) {
+  const { checks, evidence, sections } = card;
+  return html`<article class="card" aria-labelledby=${`${id}-title`}>
     <header>
-      <h3 id="card-title"><${Name} of=${card.title} /></h3>
+      <h3 id=${`${id}-title`}><${Name} of=${card.title} /></h3>
       <p class="summary">${shown(card.sentence)}</p>
+      <${Links} links=${card.links} lead=${lead} />
       ${children}
     </header>
     ${card.facts.length > 0 && html`<dl class="card-facts">
       ${card.facts.map(([name, text]) => html`<div><dt>${shown(name)}</dt><dd><${Name} of=${text} /></dd></div>`)}
     </dl>`}
-    ${card.checks.length > 0 && html`<div class="card-part" role="group" aria-labelledby="card-checks">
-      <h4 id="card-checks">Checks of these pictures</h4>
+    ${checks.length > 0 && html`<div class="card-part" role="group" aria-labelledby=${`${id}-checks`}>
+      <h4 id=${`${id}-checks`}>${evidence.length > 0 ? "Checks" : "Checks of these pictures"}</h4>
       <ul class="card-checks">
-        ${card.checks.map((one) => html`<li>
+        ${checks.map((one) => html`<li>
           <p><strong>${shown(one.title)}</strong>${" "}<${Outcome} of=${one.outcome} /></p>
           <p>${shown(one.words)}</p>
         </li>`)}
       </ul>
     </div>`}
-    ${card.sections.map((section, i) => html`<${Section} key=${`${card.address} ${i}`} section=${section} number=${i} />`)}
-    ${card.notes.length > 0 && html`<div class="card-part" role="group" aria-labelledby="card-notes">
-      <h4 id="card-notes">Notes</h4>
+    ${evidence.length > 0 && html`<div class="panels">${evidence.map((one) => html`<${Evidence} evidence=${one} />`)}</div>`}
+    ${sections.map((section, i) => html`<${Section} section=${section} id=${`${id}-part-${i}`} />`)}
+    ${card.notes.length > 0 && html`<div class="card-part" role="group" aria-labelledby=${`${id}-notes`}>
+      <h4 id=${`${id}-notes`}>Notes</h4>
       <ul class="plain">${card.notes.map((note) => html`<li>${shown(note)}</li>`)}</ul>
     </div>`}
     <${Made} card=${card} />
   </article>`;
 }
 
-function Section({ section, number }) {
+/** Words that lead elsewhere in this file; those whose place is not in it are left out. */
+function Links({ links, lead }) {
+  const found = links.map((link) => ({ ...link, href: lead(link) })).filter((link) => link.href);
+  if (!found.length) return null;
+  return html`<ul class="card-links" aria-label="More in this file">
+    ${found.map(({ words, href }) => html`<li><a href=${href}><${Name} of=${words} /></a></li>`)}
+  </ul>`;
+}
+
+function Section({ section, id }) {
   const { tiles, title, words } = section;
-  const id = `card-part-${number}`;
   const wordsOf = (i) => `${id}-tile-${i}`;
   return html`<div class="card-part" role="group" aria-labelledby=${id}>
     <h4 id=${id}>${shown(title)}</h4>

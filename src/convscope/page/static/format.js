@@ -36,6 +36,24 @@ export function number(x) {
 /** Three significant digits, zeros kept, for numbers that stand below one another. @param {number} x */
 export const aligned = (x) => (Math.abs(x) >= 1e-2 && Math.abs(x) < 999.5 ? minus(x.toPrecision(3)) : number(x));
 
+/** How many decimals a number is given with. @param {number} x */
+const given = (x) => (/e/.test(String(x)) ? 99 : (String(x).split(".")[1] ?? "").length);
+
+/**
+ * How the numbers of a column are written: all with as many decimals as three digits of the largest and two of the smallest need,
+ * but no more than they are given with; each by itself where the largest would get more than four digits.
+ * @param {number[]} numbers
+ */
+export function column(numbers) {
+  const sizes = numbers.map(Math.abs).filter((size) => size > 0);
+  if (numbers.every(Number.isInteger)) return number;
+  const power = (size) => Math.floor(Math.log10(size) + 1e-9);
+  const [top, least] = [power(Math.max(...sizes)), power(Math.min(...sizes))];
+  const decimals = Math.min(Math.max(...numbers.map(given)), Math.max(2 - top, 1 - least));
+  if (top > 2 || top < -2 || decimals > 3 - top) return aligned;
+  return (x) => fixed(x, Math.max(0, decimals));
+}
+
 /** @param {number} power */
 const raised = (power) => [...String(power)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)] ?? "⁻").join("");
 
@@ -43,6 +61,7 @@ const raised = (power) => [...String(power)].map((c) => "⁰¹²³⁴⁵⁶⁷�
 function percent(x) {
   const p = x * 100;
   if (p === 0 || Math.abs(p - 100) < 1e-9) return String(Math.round(p));
+  if (Math.abs(p) < 1e-3) return number(p);
   return minus(Math.abs(p) >= 0.05 ? p.toFixed(1) : String(Number(p.toPrecision(1))));
 }
 
@@ -106,10 +125,9 @@ export function measured(interval, unit) {
 export function tick(x, unit, step) {
   const scaled = unit === "fraction" ? [x * 100, step * 100] : [x, step];
   const size = Math.abs(scaled[0]);
-  if (size >= 1e4 || (size !== 0 && size < 1e-3)) return number(scaled[0]) + sign(unit);
+  if (size >= 1e4 || (size > 1e-12 && size < 1e-3)) return number(scaled[0]) + sign(unit);
   const digits = Math.max(0, -Math.floor(Math.log10(scaled[1]) + 1e-9));
-  const fixed = Math.abs(scaled[0]) < 1e-12 ? 0 : scaled[0];
-  return minus(fixed.toFixed(digits)) + (unit === "fraction" || unit === "ratio" ? sign(unit) : "");
+  return fixed(scaled[0], digits) + (unit === "fraction" || unit === "ratio" ? sign(unit) : "");
 }
 
 /** 64 × 56 × 56. @param {number[] | null} sizes */

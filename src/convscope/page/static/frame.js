@@ -17,12 +17,20 @@ export function usePlace(known, resolve) {
 
 const CHOOSERS = ["exemplars", "cards", "card", "explain"]; // parts that show one thing of several
 
+/** What `data-place` says of the part that a place lies in. */
+function nameOf(place) {
+  if (place.fault) return "fault";
+  if (place.view === "chapter") return `${place.page ? "page" : "chapter"}/${place.chapter}`;
+  return place.claim ? `why/${place.claim}` : place.view;
+}
+
 /** Bring a part into view and into focus, unless focus is in it already and it is its chooser that moved. */
 function reveal(root, place) {
-  const name = place.fault ? "fault" : place.claim ? `why/${place.claim}` : place.view;
+  const name = nameOf(place);
   const part = [...root.querySelectorAll("[data-place]")].find((element) => element.dataset.place === name);
-  const isChooser = CHOOSERS.includes(name);
-  if (!part || (isChooser && part.contains(document.activeElement))) return;
+  // What is chosen from a table or a link is shown; a chooser stays where it is, under the hand.
+  const chooser = CHOOSERS.includes(name) ? part : place.page ? part?.querySelector(".chooser") : null;
+  if (!part || chooser?.contains(document.activeElement)) return;
   part.scrollIntoView({ block: "start" });
   (part.querySelector("[tabindex='-1']") ?? part).focus({ preventScroll: true });
 }

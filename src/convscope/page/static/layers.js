@@ -6,6 +6,7 @@ import { useState } from "preact/hooks";
 import { write } from "cs/address";
 import { unitOf } from "cs/cards";
 import { bare, count, lengths, short, sizes } from "cs/format";
+import { Find, holding } from "cs/find";
 import { Name, shown } from "cs/names";
 import { Table } from "cs/table";
 
@@ -15,6 +16,9 @@ const COLUMNS = [
   ["selectivity", "right"],
 ];
 const CARDS = ["unit cards", "left"], READS = ["reads", "left"];
+
+/** What the part is called: a chapter may have its plain name. */
+export const titleOfLayers = ({ chapters }) => (chapters.some(({ title }) => title === "Layers") ? "Layer by layer" : "Layers");
 
 const maybe = (x, write) => (x === null || x === undefined ? "–" : write(x));
 
@@ -29,7 +33,7 @@ function cells(layer, net, pictured, cards) {
     pictured.has(layer.name) ? html`<a href=${write("exemplars", { net, layer: layer.name })}>${name}</a>` : name,
     shown(layer.kind),
     sizes(layer.shape),
-    field ? (field.global ? "everything" : lengths(field.size_px)) : "–",
+    field ? (field.global ? "all" : lengths(field.size_px)) : "–",
     field && !field.global ? lengths(field.stride_px) : "–",
     short(layer.parameters),
     short(layer.macs),
@@ -44,25 +48,19 @@ function cells(layer, net, pictured, cards) {
 export function Layers({ layers, exemplars, cards, net }) {
   const [sought, seek] = useState("");
   const pictured = new Set(exemplars);
-  const words = sought.toLowerCase().split(/\s+/).filter(Boolean);
-  const holds = ({ name, kind }) => words.every((word) => `${name} ${kind}`.toLowerCase().includes(word));
-  const found = layers.filter(holds);
+  const holds = holding(sought);
+  const found = layers.filter(({ name, kind }) => holds(`${name} ${kind}`));
   const columns = [...COLUMNS, ...(cards.length ? [CARDS] : []), READS];
-  const all = `${count(layers.length)} layers`;
   return html`
-    <div class="tools">
-      <label for="find-layer">Find layers</label>
-      <input id="find-layer" type="search" placeholder="name or kind" autocomplete="off" spellcheck=${false}
-        value=${sought} onInput=${(event) => seek(event.currentTarget.value)} />
-      <span role="status">${found.length === layers.length ? all : `${count(found.length)} of ${all}`}</span>
-    </div>
+    <${Find} id="find-layer" label="Find layers" hint="name or kind" sought=${sought} seek=${seek}
+      n=${found.length} of=${layers.length} what="layers" />
     <p class="axis-label">
-      “Sees” is the receptive field: how many pixels of the input one neuron depends on; “stride” how many pixels lie
+      “Sees” is the receptive field: how many pixels of the input one neuron depends on, “all” where that is the whole input; “stride” how many pixels lie
       between two neighbors. “Never active” and “copies” count units, on the images of this study.
     </p>
     ${found.length > 0
       ? html`<${Table} label="Layers of the network" tall
           columns=${columns.map(([name]) => name)} align=${columns.map(([, side]) => side)}
           rows=${found.map((layer) => cells(layer, net, pictured, cards))} />`
-      : html`<p class="notice">No layer has “${shown(sought)}” in its name or kind. Clear the box to see all ${all}.</p>`}`;
+      : html`<p class="notice">No layer has “${shown(sought)}” in its name or kind. Clear the box to see all ${count(layers.length)} layers.</p>`}`;
 }

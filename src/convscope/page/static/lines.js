@@ -1,12 +1,12 @@
-// How is a number drawn over many layers?  Lines with bands in one SVG; a slider below it reads one layer off.
+// How is a number drawn over many layers, or over another number?  Lines with bands in one SVG; a slider below it reads one point off.
 
 import { html } from "htm/preact";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
-import { tick } from "cs/format";
+import { number, tick } from "cs/format";
 import { abbreviated, shown } from "cs/names";
 import { band, line, lonely } from "cs/paths";
-import { axis } from "cs/scale";
+import { along, axis } from "cs/scale";
 
 const PLOT_PX = 200; // height of the plot itself
 const TOP_PX = 10;
@@ -29,25 +29,39 @@ function useWidth(first) {
   return [at, width];
 }
 
+/** Which points can have a label, so that two are at least `room` apart: as many as fit from the left. */
+function apart(places, room) {
+  const found = new Set();
+  let last = -Infinity;
+  places.forEach((place, i) => {
+    if (place - last < room - 0.01) return;
+    found.add(i);
+    last = place;
+  });
+  return found;
+}
+
 /**
  * @param {{evidence: object, looks: object[], at: number, onAt: (i: number) => void, says: string}} props
- *   `at` is the layer read off, `says` what is read off there, in words
+ *   `at` is the point read off, `says` what is read off there, in words
  */
 export function Lines({ evidence, looks, at, onAt, says }) {
   const [box, width] = useWidth(640);
-  const { x, series, unit, title } = evidence;
+  const { x, log, series, unit, title } = evidence;
   const scale = axis(series.flatMap((one) => [one.values, one.low ?? [], one.high ?? []].flat()), unit, { n: 5 });
   const labels = scale.ticks.map((value) => tick(value, unit, scale.step));
-  const names = x.map((name) => abbreviated(name));
+  const isNumeric = typeof x[0] === "number";
+  const names = x.map((name) => (isNumeric ? number(name) : abbreviated(name)));
   const widest = Math.max(...names.map((name) => name.length)) * LETTER_PX;
-  const isFlat = x.length * (widest + 16) < width - 80; // short names of few layers need not be turned
+  const isFlat = isNumeric || x.length * (widest + 16) < width - 80; // short names of few layers need not be turned
   const deep = isFlat ? LABEL_PX : widest * 0.72;
   const left = Math.max(30 + Math.max(...labels.map((label) => label.length)) * 5, isFlat ? widest / 2 : deep - 4);
   const plot = width - left - (isFlat ? Math.max(RIGHT_PX, widest / 2) : RIGHT_PX);
-  const px = (i) => left + (x.length > 1 ? (i / (x.length - 1)) * plot : plot / 2);
+  const places = along(x, log);
+  const px = (i) => left + places[i] * plot;
   const py = (value) => TOP_PX + (1 - scale.at(value)) * PLOT_PX;
   const bottom = TOP_PX + PLOT_PX;
-  const every = Math.max(1, Math.ceil((x.length * LABEL_PX) / plot));
+  const labelled = apart(places.map((place) => place * plot), isFlat ? widest + 8 : LABEL_PX);
   const height = bottom + THUMB_PX + 12 + deep;
   const isSparse = x.length * 14 < plot;
   const points = (values) => (isSparse ? values.map((_, i) => i).filter((i) => values[i] !== null) : lonely(values));
@@ -56,8 +70,9 @@ export function Lines({ evidence, looks, at, onAt, says }) {
   const share = (length) => `${(length / width) * 100}%`;
   const find = (event) => {
     const frame = event.currentTarget.getBoundingClientRect();
-    const along = (((event.clientX - frame.left) / frame.width) * width - left) / plot;
-    onAt(Math.round(Math.min(1, Math.max(0, along)) * (x.length - 1)));
+    const place = (((event.clientX - frame.left) / frame.width) * width - left) / plot;
+    const far = places.map((one) => Math.abs(one - place));
+    onAt(far.indexOf(Math.min(...far)));
   };
   return html`<div class="lines" ref=${box}>
     <svg class="plot" viewBox="0 0 ${width} ${height}" role="img" onPointerMove=${find}
@@ -71,7 +86,7 @@ export function Lines({ evidence, looks, at, onAt, says }) {
         )}
       </g>
       <g class="x-ticks">
-        ${names.map((name, i) => i % every === 0 && html`
+        ${names.map((name, i) => labelled.has(i) && html`
           <text transform="translate(${px(i)} ${bottom + THUMB_PX + 8})${turned}" ...${placed}>${name}</text>`)}
       </g>
       ${series.map((one, i) => one.low && html`

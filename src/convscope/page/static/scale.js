@@ -20,6 +20,18 @@ export function axis(values, unit, { log = false, n = 4 } = {}) {
   return log ? logarithmic(known.filter((x) => x > 0), n) : linear(known, unit, n);
 }
 
+/**
+ * Where the points of a chart lie from left to right, 0-1 along its axis: names at equal distances, numbers at their values or,
+ * with `log`, at the logarithms of these.
+ * @param {(string | number)[]} x  numbers grow
+ */
+export function along(x, log) {
+  if (x.length < 2) return x.map(() => 0.5);
+  if (typeof x[0] !== "number") return x.map((_, i) => i / (x.length - 1));
+  const at = log ? x.map(Math.log) : x;
+  return at.map((value) => (value - at[0]) / (at[at.length - 1] - at[0]));
+}
+
 function linear(known, unit, n) {
   let low = Math.min(0, ...known);
   let high = Math.max(0, ...known);

@@ -44,5 +44,17 @@ function file(document) {
     if (at < 0) throw new SourceError("not_in_file", `The card of “${address}” is not in this file.`);
     return block(`card/${at}`);
   };
-  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars, answer, card };
+  const chapterAt = async (key) => {
+    const at = (await overview()).chapters.findIndex((one) => one.key === key);
+    if (at < 0) throw new SourceError("not_in_file", `The chapter “${key}” is not in this file.`);
+    return at;
+  };
+  const chapter = async (key) => block(`chapter/${await chapterAt(key)}`);
+  const page = async (key, address) => {
+    const at = await chapterAt(key);
+    const nth = (await overview()).chapters[at].pages.indexOf(address);
+    if (nth < 0) throw new SourceError("not_in_file", `The page of “${address}” is not in this file.`);
+    return block(`chapter/${at}/${nth}`);
+  };
+  return { overview, findings: () => block("findings"), layers: () => block("layers"), exemplars, answer, card, chapter, page };
 }

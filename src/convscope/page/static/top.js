@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 
 import { write } from "cs/address";
 import { count, counted, day, short, sizes } from "cs/format";
+import { titleOfLayers } from "cs/layers";
 import { Name, shown } from "cs/names";
 import { Sign, slug, VERDICTS } from "cs/verdict";
 
@@ -38,7 +39,9 @@ export function Top({ overview, findings, net }) {
     </ul>
     <nav aria-label="Parts of this report">
       <a href=${write("why", { net })}>Findings</a>
-      <a href=${write("layers", { net })}>Layers</a>
+      ${overview.chapters.map(({ key, title }) => html`
+        <a href=${write("chapter", { net, chapter: key })}>${shown(title)}</a>`)}
+      <a href=${write("layers", { net })}>${titleOfLayers(overview)}</a>
       <a href=${write("exemplars", { net, layer: overview.exemplar_layers[0] ?? "" })}>Exemplars</a>
       ${overview.cards.length > 0 && html`<a href=${write("cards", { net, card: overview.cards[0].address })}>Unit cards</a>`}
       <a href=${write("about", { net })}>About</a>

@@ -1,5 +1,6 @@
 """The statistics a sweep can gather; one file each, importing this package registers ours."""
 
+from convscope.sweep.gauges.at_pixels import AtPixels as AtPixels
 from convscope.sweep.gauges.base import Gauge as Gauge
 from convscope.sweep.gauges.coactivation import Coactivation as Coactivation
 from convscope.sweep.gauges.directions import Directions as Directions

@@ -11,6 +11,7 @@ bytes lies in a temporary file that is gone with the process, and only the part 
 gigabyte of it; 3.9 GB while the results, 20 million pairs, are worked out).
 """
 
+import os
 import tempfile
 from dataclasses import dataclass, field
 from typing import Self
@@ -18,6 +19,7 @@ from typing import Self
 import numpy as np
 import torch
 
+from convscope.errors import UsageError
 from convscope.registry import register
 from convscope.sweep.gauges.base import Gauge
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE, Labelled
@@ -26,6 +28,7 @@ from convscope.sweep.gauges.pixels import Anchor, Pixels, neurons_at, values_at
 from convscope.sweep.response import Response
 
 IN_MEMORY = 1 << 28  # bytes of one layer's counts; more goes into a file
+ALL_IN_MEMORY = 1 << 30  # bytes of the counts of all layers; beyond, each lies in a file
 PIXELS_TOGETHER = 4096  # that wait to be counted together; fewer, and the counts are read and written too often
 COUNTED_TOGETHER = 1 << 20  # places (unit x threshold x pixel) at a time: what stays in cache
 
@@ -37,9 +40,7 @@ class JointCounts:
     # uint16 or uint32 half unit threshold column; columns as `labelled` says, the first threshold left out
     counts: np.ndarray
     totals: np.ndarray  # int64 half column: all pixels, on or not
-    neurons: (
-        np.ndarray
-    )  # int64 unit threshold: neurons above it, of both halves, the first threshold (all neurons) included
+    neurons: np.ndarray  # int64 unit level: neurons of it or a higher one, of both halves
     labelled: Labelled
     levels: Levels
     n_images: np.ndarray  # int64 half
@@ -151,9 +152,7 @@ class Overlap(Gauge):
     def result(self) -> JointCounts:
         self._count()
         n_images = self.n_images.copy()
-        above = np.cumsum(self.neurons[:, ::-1], axis=1)[:, ::-1]
-        above = np.concatenate([above, np.zeros_like(above[:, :1])], axis=1)  # above no threshold there is nothing
-        copies = self.totals.copy(), np.take_along_axis(above, self.levels.first, axis=1)
+        copies = self.totals.copy(), np.cumsum(self.neurons[:, ::-1], axis=1)[:, ::-1].copy()
         return JointCounts(self.counts, *copies, self.labelled, self.levels, n_images[:2], int(n_images[2]))
 
 
@@ -178,10 +177,22 @@ def n_bytes(n_units: int, n_concepts: int, n_null: int, n_images: int, n_pixels:
 
 
 def room(shape: tuple[int, ...], dtype: type, in_memory: int) -> np.ndarray:
-    """Zeros; in a temporary file without a name, where they would take more memory than that."""
+    """Zeros; in a temporary file without a name, where they would take more memory than that.
+
+    Raises UsageError where there is no room for the file: found out now, not when it is written.
+    """
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size <= in_memory:
         return np.zeros(shape, dtype)
     with tempfile.TemporaryFile(prefix="convscope-") as file:
-        file.truncate(size)
+        try:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # without it a full disk would end the process, with a signal
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise UsageError(
+                f"A temporary file of {size / 1e9:.1f} GB was to be made, for counts of units and concepts.",
+                f"That failed: {error.strerror}.",
+                f"Set TMPDIR to a folder with more room than '{tempfile.gettempdir()}', or ask for fewer layers or concepts.",
+            ) from error
         return np.memmap(file, dtype, "r+", shape=shape)

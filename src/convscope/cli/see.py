@@ -11,10 +11,10 @@ from convscope.cli.options import network_argument
 from convscope.cli.printing import console, document, stages
 
 if TYPE_CHECKING:
-    from convscope.cli.printing import Progress
     from convscope.images import Images
     from convscope.network import Network
     from convscope.see import Sheet
+    from convscope.see.dissected import Progress
 
 
 @click.command("see")

@@ -157,11 +157,30 @@ def write_chapters(
         key, files = chapter["key"], []
         for n, sheet in enumerate(pages):
             name = f"{key}-{n:04d}.json"
-            on_disk.write_json(folder / on_disk.CHAPTERS / name, block(sheet))
+            on_disk.write_json(folder / on_disk.CHAPTERS / name, {**block(sheet), "links": _links(key, sheet)})
             files.append(name)
         on_disk.write_json(folder / on_disk.CHAPTERS / f"{key}.json", chapter)
         entries[key] = {"key": key, "file": f"{key}.json", "pages": files}
     return list(entries.values())
+
+
+def _links(key: str, sheet: Sheet) -> list[dict[str, Any]]:
+    """Where a page leads in the report: a concept to the layer of its best unit and that unit's card, a layer to its exemplars."""
+    if key == "layers":
+        return [_link("Exemplars of its units", "exemplars", layer=sheet.address)]
+    best = sheet.numbers.get("best_unit")
+    if key != "concepts" or best is None:
+        return []
+    layer, unit = best["layer"], f"{best['layer']}:{best['unit']}"
+    return [
+        _link(f"Card of {unit}", "cards", card=unit),
+        _link(f"What {layer} detects", "chapter", chapter="layers", page=layer),
+        _link(f"Exemplars of {layer}", "exemplars", layer=layer),
+    ]
+
+
+def _link(words: str, view: str, **to: str) -> dict[str, Any]:
+    return {"words": words, "view": view, "to": to}
 
 
 def read_chapters(folder: Path, manifest: dict[str, Any]) -> list[Chapter]:

@@ -224,7 +224,8 @@ def _said(graph: Graph, head: Head, middle: Sequence[Section], hidden: Sequence[
     start, stop = _third(n)
     n_gone = sum(len(section.convolutions) for section in middle)
     if n_gone < stop - start:
-        found.append(
-            f"{stop - start - n_gone} of the {stop - start} convolutions in the middle third stay: without them the shape would change."
-        )
+        stay = f"{stop - start - n_gone} of the {stop - start} convolutions in the middle third stay"
+        found.append(f"{stay}: without them the shape would change.")
+    if stop == start:
+        found.append(f"With {n} convolutions there is no middle third.")
     return tuple(found)

@@ -242,11 +242,11 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     enough = np.median([row["n_enough"] for row in known if row["n_enough"] is not None])
     text = (
         f"{row['layer']} has {row['n_layer']} units, which {row['head']} turns into classes. Without its {len(row['top'])} "
-        f"strongest a class falls by {fall:.0f} points of {by}, without units as active (on its images {active:.0f} % of theirs) by "
-        f"{matched:.0f}; the others lose {loss:.1f}. Set to zero rather than to their mean: {zero:.0f} against {matched_zero:.0f}. {sum(_hits(known))} of "
-        f"{len(known)} known classes hang on them alone, {100 * value.value:.0f} % (95 % interval {100 * value.low:.0f} to "
-        f"{100 * value.high:.0f}). {need['signed']:.0f} units make 90 % of a logit ({need['centred']:.0f} of what is particular "
-        f"to the image), {enough:.0f} keep the prediction."
+        f"strongest a class falls by {fall:.0f} points of {by}, without others (as active as {active:.0f} % of these, on its "
+        f"images) by {matched:.0f}; the other classes lose {loss:.1f}. Set to zero rather than to their mean: {zero:.0f} against "
+        f"{matched_zero:.0f}. {sum(_hits(known))} of {len(known)} known classes hang on them alone, {100 * value.value:.0f} % (95 % "
+        f"interval {100 * value.low:.0f} to {100 * value.high:.0f}). {need['signed']:.0f} units make 90 % of a logit "
+        f"({need['centred']:.0f} of what is particular to the image), {enough:.0f} keep the prediction."
     )
     if len(trained) > len(known):
         text += f" {len(trained) - len(known)} classes that are mostly predicted wrong are left out."
@@ -318,7 +318,7 @@ def _table(measured: Measured, known: list[Row], most: int = 60) -> dict[str, An
                 f"{-100 * fall:+.0f}".replace("-", "−")
                 for fall in (_removed(row), _matched(row), _removed(row, "zero"))
             ),
-            f"{100 * (row['removed']['mean']['others'] - row['before']['others']):+.1f}".replace("-", "−"),
+            _points(row["removed"]["mean"]["others"] - row["before"]["others"], 1),
             round(row["n_units"]["signed"]),
             ", ".join(map(str, row["top"][:5])),
         ]
@@ -334,6 +334,12 @@ def _table(measured: Measured, known: list[Row], most: int = 60) -> dict[str, An
         "align": ["left", *["right"] * 7, "left"],
         "rows": rows,
     }
+
+
+def _points(change: float, digits: int = 0) -> str:
+    """A change of a share in points: +3, −12, 0."""
+    points = round(100 * change, digits)
+    return f"{points:+.{digits}f}".replace("-", "−") if points else "0"
 
 
 def _name(measured: Measured, index: int) -> str:

@@ -11,4 +11,5 @@ from convscope.sweep.gauges.levels import Values as Values
 from convscope.sweep.gauges.moments import Moments as Moments
 from convscope.sweep.gauges.overlap import Overlap as Overlap
 from convscope.sweep.gauges.peaks import Peaks as Peaks
+from convscope.sweep.gauges.regions import RegionMeans as RegionMeans
 from convscope.sweep.gauges.selectivity import Selectivity as Selectivity

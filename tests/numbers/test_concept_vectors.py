@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from torch import nn
 import convscope as cs
 from convscope.errors import ImagesError, UnknownNameError, UsageError
 from convscope.images import Picture, Preprocess
+from convscope.images.concepts.colours import Colours
 from convscope.images.concepts.concept import Concept, Masks
-from convscope.instruments.concepts import vectors as vectors_module
 from convscope.instruments.concepts.collect import Collected, collect
 from convscope.instruments.concepts.concept_attribution import attribute_to_concepts
 from convscope.instruments.concepts.example_sets import example_sets
 from convscope.instruments.concepts.logistic import fitted
 from convscope.instruments.concepts.one_against_many import one_against_many
+from convscope.instruments.concepts.one_concept import unit_length
 from convscope.instruments.concepts.sensitivity import Sensitivities, class_gradients, paper_p, sensitivities
 from convscope.instruments.concepts.vectors import ConceptVectors, concept_vectors
 from convscope.sweep.engine import keys_of, sweep
@@ -80,6 +82,7 @@ class Wired(nn.Sequential):
             self.fc.weight[1, :2] = 0
 
 
+@cache
 def wired() -> cs.Network:
     settings = {"resize": None, "crop": SIZE, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     return cs.load(Wired().eval(), size=SIZE, preprocess=settings, classes=("reads red", "reads others"))
@@ -222,7 +225,7 @@ def test_classifiers_equal_those_of_scikit_learn_on_all_units(n_rows: int, n_uni
     rows = rng.normal(3, 2, (n_rows, n_units)) * rng.uniform(0.1, 5, n_units)
     rows[:10, :3] += 4
     pairs = [(np.arange(10), rng.permutation(np.arange(10, n_rows))[:10]) for _ in range(3)]
-    found = fitted(rows, pairs, penalty=0.02)
+    found = fitted(rows, np.arange(n_rows), pairs, penalty=0.02)
     scale = np.sqrt(np.square(rows - rows.mean(0)).sum(1).mean())
     for i, (some, others) in enumerate(pairs):
         given = np.concatenate([rows[some], rows[others]])
@@ -233,7 +236,7 @@ def test_classifiers_equal_those_of_scikit_learn_on_all_units(n_rows: int, n_uni
         )
         assert found.intercepts[i] == pytest.approx(model.intercept_[0], abs=1e-4)
         assert found.correct(rows, i, (some, others)) == pytest.approx(model.score(given / scale, np.arange(20) < 10))
-    moved = fitted(10 * rows - 3, pairs, penalty=0.02)
+    moved = fitted(10 * rows - 3, np.arange(n_rows), pairs, penalty=0.02)
     np.testing.assert_allclose(10 * moved.weights, found.weights, atol=1e-6 * np.abs(found.weights).max())
 
 
@@ -371,8 +374,8 @@ def images_of(images: cs.Images) -> torch.Tensor:
 def made_up(net: cs.Network, layer: str, n_concepts: int) -> ConceptVectors:
     """Vectors of no concept, at a layer."""
     rng = np.random.default_rng(4)
-    n_units = net.run(torch.zeros(1, 3, *SIZE), [layer])[layer].shape[1]
-    vectors = vectors_module.unit_length(rng.normal(size=(n_concepts, 1, n_units)))
+    n_units = net.run(torch.zeros(1, *net.input_shape), [layer])[layer].shape[1]
+    vectors = unit_length(rng.normal(size=(n_concepts, 1, n_units)))
     vectors = vectors.repeat(2, 1).astype(np.float32)
     bare = np.zeros((n_concepts, 10))
     return ConceptVectors(
@@ -499,3 +502,37 @@ def test_units_that_never_change_tell_nothing() -> None:
     assert not sensitivities(net, vectors, images[:5], [0]).significant.any()
     with pytest.raises(UsageError, match="No vector tells its concept"):
         attribute_to_concepts(net, vectors, images_of(images[:2]))
+
+
+# A real network
+
+
+@pytest.mark.data
+def test_aeroplanes_and_ships_are_blue_and_frogs_are_green(data_dir: Path) -> None:
+    net = cs.load(
+        f"{Path(__file__).parents[1] / 'networks.py'}:resnet20",
+        weights=data_dir / "weights" / "resnet20_cifar10.safetensors",
+        classes=data_dir / "labels" / "cifar10_classes.json",
+    )
+    images = cs.images(data_dir / "datasets" / "cifar10" / "test_10000.npz")
+    some = images.limited(300)
+    found = collect(some, Colours(), net.preprocess, size=(32, 32))
+    colours = [Concept(name, "colour") for name in ("blue", "green", "brown")]
+    vectors = concept_vectors(net, some, found, "layer1.2", concepts=colours, n_examples=30, n_runs=4, n_random=15)
+    assert not vectors.refused
+    assert (vectors.accuracy.mean(1) > 0.8).all()
+    answers = sensitivities(net, vectors, images.limited(160, seed=7), ["airplane", "ship", "frog"])
+    up = (answers.significant & (answers.derivative > 0)).tolist()
+    assert up[0] == [True, False, False]
+    assert up[1][0]
+    assert up[2] == [False, True, up[2][2]]
+    assert answers.derivative[2, 0] < 0
+    top = attribute_to_concepts(net, replace(vectors, **at_top(net, vectors)), net.preprocess(images[0]))
+    assert top.remainder == pytest.approx(0, abs=1e-4)
+
+
+def at_top(net: cs.Network, vectors: ConceptVectors) -> dict[str, Any]:
+    """Vectors of no concept at the last layer with maps, above which all is linear."""
+    layer = net.resolve("layer3.2")
+    made = made_up(net, layer, len(vectors.concepts))
+    return {"layer": layer, "vectors": made.vectors, "baseline": made.baseline}

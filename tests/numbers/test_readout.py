@@ -476,17 +476,17 @@ def test_middle_sections_are_found_and_leaving_them_out_is_not_calling_them() ->
         torch.testing.assert_close(net(inputs), module(inputs), rtol=1e-4, atol=1e-5)  # as it was
 
 
-def labelled_noise(n: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
+def coloured(n: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(n) % 4
-    inputs = torch.randn(n, 3, *SIZE, generator=torch.Generator().manual_seed(5))
+    inputs = 0.3 * torch.randn(n, 3, *SIZE, generator=torch.Generator().manual_seed(5))
     for image, label in zip(inputs, labels, strict=True):
-        image[:, : 5 * (int(label) + 1)] += 3  # how much of it is light
+        image[:label] += 2  # how many of its channels are light
     return inputs, labels
 
 
 def test_sections_are_measured_one_by_one_and_together() -> None:
     net = network(randomized(Residual(dense=True), SIZE), *SIZE)
-    inputs, labels = labelled_noise()
+    inputs, labels = coloured()
     found = leave_out(net, head_of(net), lambda: zip(inputs.split(40), labels.split(40), strict=True))
     assert set(found.right) == {WHOLE, HIDDEN, MIDDLE, BOTH}
     assert all(len(right) == 48 for right in found.right.values())
@@ -499,7 +499,7 @@ def test_sections_are_measured_one_by_one_and_together() -> None:
 
 def test_what_cannot_be_left_out_is_said() -> None:
     net = network(randomized(Residual(dense=False), SIZE), *SIZE)
-    inputs, labels = labelled_noise(40)
+    inputs, labels = coloured(40)
     found = leave_out(net, head_of(net), lambda: zip(inputs.split(40), labels.split(40), strict=True))
     assert set(found.right) == {WHOLE, MIDDLE}
     assert np.isnan(found.more_than_the_sum())

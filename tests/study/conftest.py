@@ -10,10 +10,12 @@ from planted import planted_images, planted_network
 
 import convscope as cs
 from convscope.study import patterns
-from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
+from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions, dense_readout
 
 FEW = (  # what studies measure one by one here, where that is not what is tested
     (WhyThesePredictions, "n_sampled", 8),
+    (dense_readout, "MOST_IMAGES", 120),
+    (dense_readout, "FEWEST_IMAGES", 60),
     (DeconvnetPictures, "n_sampled", 6),
     (PreferredPatterns, "n_sampled", 3),
     (PreferredPatterns, "n_classes", 2),

@@ -93,7 +93,7 @@ def test_classes_of_two_units_hang_on_them(tmp_path: Path) -> None:
 
 
 def test_a_class_spread_over_many_units_hangs_on_few_of_them_no_more(tmp_path: Path) -> None:
-    finding = finding_of(Hues(n_each=60, n_bright=24), images(20 * N_CLASSES), tmp_path)
+    finding = finding_of(Hues(n_each=42, n_bright=24), images(20 * N_CLASSES), tmp_path)
     assert finding.verdict == Verdict.NOT_SUPPORTED, finding.summary
     assert finding.value.value == 0
 

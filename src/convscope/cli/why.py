@@ -21,6 +21,7 @@ CLAIMS = (
     "class_selectivity",
     "concept_level",
     "deconvnet_pictures",
+    "dense_readout",
     "distributed_concepts",
     "preferred_patterns",
     "why_these_predictions",

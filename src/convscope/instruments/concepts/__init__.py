@@ -1,6 +1,6 @@
 """What does a unit mean?  Which concepts single units detect, and what of it is trivial.
 
-collect.py        the labels of some images, at the pixels that are looked at
+collect.py        the labels of some images, at the pixels that are looked at (collected.py: and what could not be used)
 single_units.py   overlap of units with concepts: `single_units`
 iou.py            overlap at every threshold, from joint counts
 directions.py     several units together: `directions`, from read_out.py and what it builds on; best_unit.py, versus.py

@@ -11,6 +11,7 @@ from threading import Lock
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from convscope.errors import ImagesError, UsageError
 from convscope.images import Images, Picture, Preprocess, Skip
@@ -53,7 +54,8 @@ def collect(
     by_key[keys] = halves(images) if half is None else half
     pixels = Pixels(size, n_pixels) if source.per_pixel else Pixels((1, 1), 1)
     taking = _Taking(source, preprocess, pixels, dict(zip(images.ids, keys.tolist(), strict=True)), by_key)
-    with closing(images.stream(taking, batch_size=TOGETHER, workers=workers)) as batches:
+    alone = threadpool_limits(1, user_api="blas")  # the decoding threads share the cores already
+    with alone, closing(images.stream(taking, batch_size=TOGETHER, workers=workers)) as batches:
         for batch in batches:
             taking.skipped.extend(batch.skipped)
             if progress:

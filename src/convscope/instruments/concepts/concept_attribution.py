@@ -12,7 +12,9 @@ is beyond the first order `remainder`. Where everything above the layer is affin
 
     logit = logit of the counter-examples' mean at every position + together + rest
 
-holds exactly. Where a ReLU follows, it does as far as no ReLU switches between that mean and the image.
+holds exactly. Where a ReLU follows, it does as far as no ReLU switches between that mean and the image; the same mean at every
+position is unlike any image, so in early layers the remainder can be as large as the logit, and says so. A concept that speaks
+against a class and is missing in the image counts for the class.
 """
 
 from collections.abc import Sequence

@@ -29,17 +29,22 @@ class Fitted:
         return float((above[0].mean() + (~above[1]).mean()) / 2)
 
 
-def fitted(rows: np.ndarray, pairs: Sequence[Pair], penalty: float = PENALTY) -> Fitted:
-    """A classifier for each pair of sets of rows (`row unit`), float64. Rows that are all equal give weights of 0."""
-    centre = rows.mean(axis=0)
-    scale = float(np.sqrt(np.square(rows - centre).sum(axis=1).mean()))
-    if scale <= EQUAL * np.linalg.norm(centre):
-        return Fitted(np.zeros((len(pairs), rows.shape[1])), np.zeros(len(pairs)))
+def fitted(rows: np.ndarray, used: np.ndarray, pairs: Sequence[Pair], penalty: float = PENALTY) -> Fitted:
+    """A classifier for each pair of sets of rows, all of them among the `used` ones; rows float64 `row unit`.
+
+    Used rows that are all equal give weights of 0.
+    """
     from sklearn import config_context  # late: slow to import
 
-    short, basis = _in_their_space((rows - centre) / scale)
+    centre = rows[used].mean(axis=0)
+    scale = float(np.sqrt(np.square(rows[used] - centre).sum(axis=1).mean()))
+    if scale <= EQUAL * np.linalg.norm(centre):
+        return Fitted(np.zeros((len(pairs), rows.shape[1])), np.zeros(len(pairs)))
+    short, basis = _in_their_space((rows[used] - centre) / scale)
+    place = np.zeros(len(rows), np.int64)
+    place[used] = np.arange(len(used))
     with config_context(assume_finite=True, skip_parameter_validation=True):  # a third of the time of so small a fit
-        found = [_one(short[np.concatenate(pair)], len(pair[0]), penalty) for pair in pairs]
+        found = [_one(short[place[np.concatenate(pair)]], len(pair[0]), penalty) for pair in pairs]
     weights = np.array([weight for weight, _ in found])
     weights = (weights if basis is None else weights @ basis) / scale
     return Fitted(weights, np.array([intercept for _, intercept in found]) - weights @ centre)

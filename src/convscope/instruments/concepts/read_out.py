@@ -5,8 +5,8 @@ those of least squares with a ridge, for the label (0 or 1) of the pixel. For ea
 one with the least squared error, and the threshold the one with the largest IoU, on images that the weights were not fitted on
 (parts.py; each part by the weights of the other). Then all of the half that chooses is fitted, and nothing is chosen any more.
 
-Weights are those of the least squared error, not of the largest IoU: for a concept that lies at the end of a unit's range (white, in
-a first layer) the unit's own threshold can be better than any read-out that is found so.
+Weights are those of the least squared error, not of the largest IoU: for a concept that lies at the end of a unit's range (white,
+in a first layer) the unit's own threshold can be better than any read-out that is found so.
 """
 
 from dataclasses import dataclass

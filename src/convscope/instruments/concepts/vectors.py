@@ -30,8 +30,8 @@ from convscope.instruments.concepts.example_sets import (
     Half,
     example_sets,
 )
-from convscope.instruments.concepts.logistic import PENALTY, Pair, fitted
-from convscope.instruments.concepts.one_against_many import one_against_many
+from convscope.instruments.concepts.logistic import PENALTY
+from convscope.instruments.concepts.one_concept import OneConcept, unit_length
 from convscope.intervals import false_discovery_rate
 from convscope.network import Network
 from convscope.sweep.engine import Progress, sweep
@@ -158,9 +158,11 @@ def vectors_from(
             f"n_runs={n_runs}, n_random={n_random}, penalty={penalty}, least_accuracy={least_accuracy}.",
             "Give at least 2 runs, at least 10 random concepts, a penalty above 0 and an accuracy in 0-1.",
         )
-    values, seen = (np.concatenate([getattr(part, name) for part in means]) for name in ("values", "seen"))
+    inside, outside = means
+    values = np.concatenate([inside.values, outside.values]) if len(outside.seen) else inside.values
+    seen = np.concatenate([inside.seen, outside.seen])
     refused = dict(sets.refused)
-    parts: dict[Concept, _Vectors] = {}
+    parts: dict[Concept, OneConcept] = {}
     for concept, halves in zip(sets.concepts, sets.halves, strict=True):
         left = [Half(half.examples[seen[half.examples]], half.others[seen[half.others]]) for half in halves]
         why_not = _too_few_left(left)
@@ -168,7 +170,7 @@ def vectors_from(
             refused[concept] = why_not
             continue
         rng = np.random.default_rng([seed, len(parts)])
-        parts[concept] = _Vectors.of(values, (left[0], left[1]), n_runs, n_random, penalty, rng)
+        parts[concept] = OneConcept.of(values, (left[0], left[1]), n_runs, n_random, penalty, rng)
     if not parts:
         concept, why_not = next(iter(refused.items()))
         raise ImagesError(
@@ -192,90 +194,6 @@ _JOINED = (
     *("vectors", "weights", "accuracy", "gap", "random_vectors", "random_weights", "random_accuracy"),
     *("accuracy_p", "n_examples"),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class _Vectors:
-    """One concept's part of ConceptVectors."""
-
-    vectors: np.ndarray
-    weights: np.ndarray
-    accuracy: np.ndarray
-    gap: np.ndarray
-    random_vectors: np.ndarray
-    random_weights: np.ndarray
-    random_accuracy: np.ndarray
-    accuracy_p: float
-    n_examples: tuple[int, int]
-
-    @classmethod
-    def of(
-        cls,
-        values: np.ndarray,
-        halves: tuple[Half, Half],
-        n_runs: int,
-        n_random: int,
-        penalty: float,
-        rng: np.random.Generator,
-    ) -> "_Vectors":
-        fit, held_out = halves
-        rows = values.astype(np.float64)
-        pairs = [(fit.examples, some) for some in _some(fit.others, len(fit.examples), n_runs, rng)]
-        tried: list[Pair] = [(held_out.examples, held_out.others)] * n_runs
-        for _ in range(n_random):
-            own, rest = _split(fit.others, len(fit.examples), rng)
-            pairs += [(own, some) for some in _some(rest, len(own), n_runs, rng)]
-            tried += [_split(held_out.others, len(held_out.examples), rng)] * n_runs
-        used = np.unique(np.concatenate([fit.examples, fit.others]))
-        found = fitted(rows[used], [tuple(np.searchsorted(used, side) for side in pair) for pair in pairs], penalty)  # type: ignore[misc]
-        accuracy = np.array([found.correct(rows, i, sides) for i, sides in enumerate(tried)]).reshape(-1, n_runs)
-        weights = found.weights.reshape(1 + n_random, n_runs, -1)
-        vectors = unit_length(weights)
-        along = (rows[held_out.examples] @ vectors[0].T).mean(axis=0) - (rows[held_out.others] @ vectors[0].T).mean(
-            axis=0
-        )
-        reached = accuracy.mean(axis=1)
-        return cls(
-            vectors[0].astype(np.float32),
-            weights[0].mean(axis=0).astype(np.float32),
-            accuracy[0],
-            along,
-            vectors[1:, 0].astype(np.float32),
-            weights[1:].mean(axis=1).astype(np.float32),
-            reached[1:],
-            float(one_against_many(reached[0], reached[1:], two_sided=False)),
-            (len(fit.examples), len(held_out.examples)),
-        )
-
-    def untold(self, least: float, beyond: bool) -> str:
-        """Why this vector says nothing; empty where it tells its concept, or nothing is asked of it (`least` = 0)."""
-        if not self.weights.any():
-            return "All examples have the same values in this layer."
-        reached = self.accuracy.mean()
-        if least == 0 or (beyond and reached >= least):
-            return ""
-        by_chance = f"{self.random_accuracy.mean():.2f} give or take {self.random_accuracy.std(ddof=1):.2f}"
-        return (
-            f"Its vector does not tell it: {reached:.2f} of held-out images are right (it takes {least:g} and more than "
-            f"chance), random concepts get {by_chance}."
-        )
-
-
-def unit_length(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (last axis) of length 1; those of length 0 stay so."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)
-
-
-def _split(places: np.ndarray, n: int, rng: np.random.Generator) -> Pair:
-    """n of these places, and the rest."""
-    order = rng.permutation(places)
-    return order[:n], order[n:]
-
-
-def _some(places: np.ndarray, n: int, n_times: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """n of these places, so many times."""
-    return [rng.permutation(places)[:n] for _ in range(n_times)]
 
 
 def _too_few_left(halves: Sequence[Half]) -> str:

@@ -244,8 +244,8 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
         f"{row['layer']} has {row['n_layer']} units, which {row['head']} turns into classes. Without its {len(row['top'])} "
         f"strongest a class falls by {fall:.0f} points of {by}, without others (as active as {active:.0f} % of these, on its "
         f"images) by {matched:.0f}; the other classes lose {loss:.1f}. Set to zero rather than to their mean: {zero:.0f} against "
-        f"{matched_zero:.0f}. {sum(_hits(known))} of {len(known)} known classes hang on them alone, {100 * value.value:.0f} % (95 % "
-        f"interval {100 * value.low:.0f} to {100 * value.high:.0f}). {need['signed']:.0f} units make 90 % of a logit "
+        f"{matched_zero:.0f}. {sum(_hits(known))} of {len(known)} known classes hang on them alone, {100 * value.value:.0f} % "
+        f"(95 % interval {100 * value.low:.0f} to {100 * value.high:.0f}). {need['signed']:.0f} units make 90 % of a logit "
         f"({need['centred']:.0f} of what is particular to the image), {enough:.0f} keep the prediction."
     )
     if len(trained) > len(known):
@@ -314,10 +314,7 @@ def _table(measured: Measured, known: list[Row], most: int = 60) -> dict[str, An
             _name(measured, row["index"]),
             row["n_images"],
             f"{100 * row['before'][_by(row)]:.0f} %",
-            *(
-                f"{-100 * fall:+.0f}".replace("-", "−")
-                for fall in (_removed(row), _matched(row), _removed(row, "zero"))
-            ),
+            *(_points(-fall) for fall in (_removed(row), _matched(row), _removed(row, "zero"))),
             _points(row["removed"]["mean"]["others"] - row["before"]["others"], 1),
             round(row["n_units"]["signed"]),
             ", ".join(map(str, row["top"][:5])),

@@ -7,8 +7,9 @@ concept`), a product of whole numbers; and so are the neurons, which later say w
 
 Room: 2 halves x units x thresholds x columns x 2 or 4 bytes, where the columns are concepts x (1 + n_null) and one or a few more.
 With 20,000 units, 1,000 concepts, two wrong dealings and 24 thresholds that is 5.5 GB (2-byte counts): what exceeds `in_memory`
-bytes lies in a temporary file that is gone with the process, and only the part that is being counted is in memory (measured: half a
-gigabyte of it; 3.9 GB while the results, 20 million pairs, are worked out).
+bytes lies in a temporary file that is gone with the process (measured in one layer of that size: .8 GB of memory while counting,
+4.3 GB while the results, 20 million pairs, are worked out; what the system keeps of the file comes on top, up to all of it, and is
+given back when others need the memory).
 """
 
 import os

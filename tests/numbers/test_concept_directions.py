@@ -20,12 +20,12 @@ from convscope.images.concepts.concept import Concept, Masks
 from convscope.images.concepts.opened import open_concepts
 from convscope.instruments.concepts.collect import Collected, collect
 from convscope.instruments.concepts.counting import overlap_gauges, place_of, shapes_of
-from convscope.instruments.concepts.directions import Directions, directions
-from convscope.instruments.concepts.forward import SELECTING, forward, refitted
-from convscope.instruments.concepts.least_squares import SIZES, STRENGTHS
-from convscope.instruments.concepts.parts import cuts
 from convscope.instruments.concepts.single_units import UnitConcepts, evaluated
-from convscope.instruments.concepts.versus import _draws
+from convscope.instruments.concepts.together.directions import Directions, directions
+from convscope.instruments.concepts.together.forward import SELECTING, forward, refitted
+from convscope.instruments.concepts.together.least_squares import SIZES, STRENGTHS
+from convscope.instruments.concepts.together.parts import cuts
+from convscope.instruments.concepts.together.versus import _draws
 from convscope.sweep.engine import keys_of, sweep
 from convscope.sweep.gauges import AtPixels, Overlap
 from convscope.sweep.gauges.at_pixels import UnitsAtPixels

@@ -19,13 +19,13 @@ from convscope.images import Picture, Preprocess
 from convscope.images.concepts.colours import Colours
 from convscope.images.concepts.concept import Concept, Masks
 from convscope.instruments.concepts.collect import Collected, collect
-from convscope.instruments.concepts.concept_attribution import attribute_to_concepts
-from convscope.instruments.concepts.example_sets import example_sets
-from convscope.instruments.concepts.logistic import fitted
-from convscope.instruments.concepts.one_against_many import one_against_many
-from convscope.instruments.concepts.one_concept import unit_length
-from convscope.instruments.concepts.sensitivity import Sensitivities, class_gradients, paper_p, sensitivities
-from convscope.instruments.concepts.vectors import ConceptVectors, concept_vectors
+from convscope.instruments.concepts.vectors.concept_attribution import attribute_to_concepts
+from convscope.instruments.concepts.vectors.example_sets import example_sets
+from convscope.instruments.concepts.vectors.logistic import fitted
+from convscope.instruments.concepts.vectors.one_against_many import one_against_many
+from convscope.instruments.concepts.vectors.one_concept import unit_length
+from convscope.instruments.concepts.vectors.sensitivity import Sensitivities, class_gradients, paper_p, sensitivities
+from convscope.instruments.concepts.vectors.vectors import ConceptVectors, concept_vectors
 from convscope.sweep.engine import keys_of, sweep
 from convscope.sweep.gauges.pixels import Pixels, anchor_of, values_at
 from convscope.sweep.gauges.regions import RegionMeans, Regions

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from convscope.instruments.concepts.directions import Directions
 from convscope.instruments.concepts.single_units import CONVENTIONAL, LEAST, SingleUnits
+from convscope.instruments.concepts.together.directions import Directions
 from convscope.see.about import network_of, repeat_concept, source_of
 from convscope.see.dissected import Dissected
 from convscope.see.sheet import Checked, Outcome, Sheet
@@ -171,8 +171,8 @@ def _checks(known: Dissected, concept: int, best: BestUnit, read: Directions | N
         _check(
             "Beyond wrong labels",
             bool(single.beyond_wrong()[best.layer][best.unit, concept]) and chance > LEAST,
-            f"It lies {z:.1f} times the scatter of wrong labels (masks of other images, rolled round) above chance; beyond chance it is "
-            f"{chance:.2f}, at least {LEAST:g} is asked.",
+            f"It lies {z:.1f} times the scatter of wrong labels (masks of other images, rolled round) above chance; beyond it "
+            f"the overlap is {chance:.2f}, at least {LEAST:g} is asked.",
         ),
         _check("Beyond being on everywhere", best.iou > everywhere, f"IoU {best.iou:.3f} against {everywhere:.3f}."),
         _check(

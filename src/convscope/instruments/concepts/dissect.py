@@ -13,9 +13,9 @@ from convscope.images import Images, Preprocess, Skip
 from convscope.images.concepts.concept import Concept, Masks, Several, Source
 from convscope.instruments.concepts.collect import Collected, collect
 from convscope.instruments.concepts.counting import N_ROTATED, ROTATED, UNITS, overlap_gauges, place_of, shapes_of
-from convscope.instruments.concepts.directions import Directions, directions
 from convscope.instruments.concepts.image_level import ImageLevel, image_level
 from convscope.instruments.concepts.single_units import SingleUnits, evaluated
+from convscope.instruments.concepts.together.directions import Directions, directions
 from convscope.network import Network
 from convscope.sweep.engine import Gauges, keys_of, n_units, sweep
 from convscope.sweep.gauges import AtPixels, Peaks

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from convscope.finding import Control, Finding
-from convscope.instruments.concepts.directions import Directions
+from convscope.instruments.concepts.together.directions import Directions
 from convscope.intervals import Interval, paired_difference, share
 from convscope.registry import register
 from convscope.study.claim import Claim, Column, Measured
@@ -57,8 +57,8 @@ class DistributedConcepts(Claim):
     least = 0.5  # half of the concepts
     means = (
         "Most concepts that a layer knows are told better by a weighted sum of several units than by the unit that tells them "
-        "best; and a unit usually takes part in several concepts. Units, weights and thresholds were chosen on other images. It does not "
-        "say that the network reads concepts along these sums: a read-out shows what could be read. Fresh weights have such sums "
+        "best; and a unit usually takes part in several concepts. Units, weights and thresholds were chosen on other images. It "
+        "does not say that the network reads concepts along these sums: a read-out shows what could be read. Fresh weights have such sums "
         "too, and worse ones; how much worse is said beside it."
     )
     asks_concepts = True

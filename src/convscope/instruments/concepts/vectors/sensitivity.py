@@ -24,8 +24,8 @@ from scipy.special import stdtr
 from convscope.errors import ImagesError, UnknownNameError, UsageError
 from convscope.images import Images
 from convscope.images.concepts.concept import Concept
-from convscope.instruments.concepts.one_against_many import one_against_many
-from convscope.instruments.concepts.vectors import RATE, ConceptVectors
+from convscope.instruments.concepts.vectors.one_against_many import one_against_many
+from convscope.instruments.concepts.vectors.vectors import RATE, ConceptVectors
 from convscope.intervals import false_discovery_rate
 from convscope.network import Network
 from convscope.sweep.engine import Progress

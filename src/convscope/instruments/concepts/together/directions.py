@@ -12,14 +12,14 @@ import numpy as np
 
 from convscope.errors import UsageError
 from convscope.images.concepts.concept import Concept
-from convscope.instruments.concepts.best_unit import BestUnits, best_units, by_image, ranked
 from convscope.instruments.concepts.chance import position_prior
 from convscope.instruments.concepts.collect import Collected
-from convscope.instruments.concepts.parts import cuts
-from convscope.instruments.concepts.pixel_rows import Rows, rows_of
-from convscope.instruments.concepts.read_out import ReadOuts, read_outs, sizes_for
 from convscope.instruments.concepts.single_units import UnitConcepts
-from convscope.instruments.concepts.versus import Versus, versus
+from convscope.instruments.concepts.together.best_unit import BestUnits, best_units, by_image, ranked
+from convscope.instruments.concepts.together.parts import cuts
+from convscope.instruments.concepts.together.pixel_rows import Rows, rows_of
+from convscope.instruments.concepts.together.read_out import ReadOuts, read_outs, sizes_for
+from convscope.instruments.concepts.together.versus import Versus, versus
 from convscope.intervals import Interval, none, share
 from convscope.sweep.gauges.at_pixels import UnitsAtPixels
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE

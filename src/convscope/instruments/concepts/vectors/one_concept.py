@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convscope.instruments.concepts.example_sets import Half
-from convscope.instruments.concepts.logistic import Pair, fitted
-from convscope.instruments.concepts.one_against_many import one_against_many
+from convscope.instruments.concepts.vectors.example_sets import Half
+from convscope.instruments.concepts.vectors.logistic import Pair, fitted
+from convscope.instruments.concepts.vectors.one_against_many import one_against_many
 
 
 @dataclass(frozen=True, eq=False)

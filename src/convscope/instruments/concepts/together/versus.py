@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convscope.instruments.concepts.best_unit import ByImage
 from convscope.instruments.concepts.iou import ratio
-from convscope.instruments.concepts.read_out import ReadOuts
 from convscope.instruments.concepts.single_units import LEAST
+from convscope.instruments.concepts.together.best_unit import ByImage
+from convscope.instruments.concepts.together.read_out import ReadOuts
 from convscope.intervals import Interval, none, share
 
 N_DRAWS = 1000

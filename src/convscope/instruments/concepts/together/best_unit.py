@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from convscope.instruments.concepts.iou import ratio
-from convscope.instruments.concepts.pixel_rows import Rows
-from convscope.instruments.concepts.thresholds import best_thresholds
+from convscope.instruments.concepts.together.pixel_rows import Rows
+from convscope.instruments.concepts.together.thresholds import best_thresholds
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
 from convscope.sweep.gauges.overlap import product
 

@@ -20,7 +20,7 @@ from convscope.errors import ImagesError, UsageError
 from convscope.images import Images
 from convscope.images.concepts.concept import Concept
 from convscope.instruments.concepts.collect import Collected
-from convscope.instruments.concepts.example_sets import (
+from convscope.instruments.concepts.vectors.example_sets import (
     LEAST_EXAMPLES,
     LEAST_HELD_OUT,
     LEAST_SHARE,
@@ -30,8 +30,8 @@ from convscope.instruments.concepts.example_sets import (
     Half,
     example_sets,
 )
-from convscope.instruments.concepts.logistic import PENALTY
-from convscope.instruments.concepts.one_concept import OneConcept, unit_length
+from convscope.instruments.concepts.vectors.logistic import PENALTY
+from convscope.instruments.concepts.vectors.one_concept import OneConcept, unit_length
 from convscope.intervals import false_discovery_rate
 from convscope.network import Network
 from convscope.sweep.engine import Progress, sweep

@@ -25,8 +25,8 @@ import torch
 
 from convscope.errors import NetworkError, UsageError
 from convscope.images.concepts.concept import Concept
-from convscope.instruments.concepts.sensitivity import class_index, class_name, logit_gradient
-from convscope.instruments.concepts.vectors import ConceptVectors
+from convscope.instruments.concepts.vectors.sensitivity import class_index, class_name, logit_gradient
+from convscope.instruments.concepts.vectors.vectors import ConceptVectors
 from convscope.network import Network
 
 ALIKE = 0.01  # singular values below this part of the largest are no direction of their own: alike vectors share alike

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve
 
-from convscope.instruments.concepts.forward import forward, refitted
-from convscope.instruments.concepts.pixel_rows import Rows
+from convscope.instruments.concepts.together.forward import forward, refitted
+from convscope.instruments.concepts.together.pixel_rows import Rows
 from convscope.sweep.gauges.labelled import CHOOSE
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # numbers of units

@@ -15,10 +15,10 @@ import numpy as np
 
 from convscope.instruments.concepts.image_level import precisions
 from convscope.instruments.concepts.iou import ratio
-from convscope.instruments.concepts.least_squares import SIZES, Weights, sums_of, weighed
-from convscope.instruments.concepts.parts import Cuts
-from convscope.instruments.concepts.pixel_rows import Rows
-from convscope.instruments.concepts.thresholds import best_thresholds
+from convscope.instruments.concepts.together.least_squares import SIZES, Weights, sums_of, weighed
+from convscope.instruments.concepts.together.parts import Cuts
+from convscope.instruments.concepts.together.pixel_rows import Rows
+from convscope.instruments.concepts.together.thresholds import best_thresholds
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
 
 WORKING = 1 << 24  # scores, or numbers of another kind, that are worked out together

@@ -70,8 +70,8 @@ def _concepts(known: Dissected) -> Chapter:
         "key": "concepts",
         "title": "Concepts",
         "words": (
-            "IoU is the overlap of a unit with the concept's masks, on the half of the images that chose no threshold; 'everywhere' "
-            "is that of a unit which is always on (the concept's share of the pixels), 'mean mask' that of knowing only where it "
+            "IoU is the overlap of a unit with the concept's masks, on the half of the images that chose nothing; 'everywhere' "
+            "is that of a unit which is always on (the concept's share of pixels), 'mean mask' that of knowing only where it "
             "usually is. A detector beats both, and wrong labels. 'Cap' is the most that a unit can reach by the conventional "
             f"rule (on at its top .5 %, IoU above .04); 'times its share' is average precision over the share of pixels.{skipped}"
         ),

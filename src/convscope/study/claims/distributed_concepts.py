@@ -58,7 +58,8 @@ class DistributedConcepts(Claim):
     means = (
         "Most concepts that a layer knows are told better by a weighted sum of several units than by the unit that tells them "
         "best; and a unit usually takes part in several concepts. Units, weights and thresholds were chosen on other images. It "
-        "does not say that the network reads concepts along these sums: a read-out shows what could be read. Fresh weights have such sums "
+        "does not say that the network reads concepts along these sums: a read-out shows what could be read. Fresh weights have "
+        "such sums "
         "too, and worse ones; how much worse is said beside it."
     )
     asks_concepts = True

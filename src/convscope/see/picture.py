@@ -97,7 +97,8 @@ def _section(section: Section, pen: ImageDraw.ImageDraw, image: Image.Image) -> 
         y = write(pen, EDGE_PX, y, wrapped(section.words, 11, BESIDE_PX - GAP_PX, 3), 11, SOFT)
         return max(y, _tiles(section.tiles, px, pen, image, EDGE_PX + BESIDE_PX, 8))
     y = write(pen, EDGE_PX, 8, wrapped(section.title, 17, _ROOM, 1), 17)
-    y = write(pen, EDGE_PX, y, wrapped(section.words, 12, _ROOM), 12, SOFT) + 6 if section.words else y + 4
+    words = f"{section.words} {section.order}".strip()
+    y = write(pen, EDGE_PX, y, wrapped(words, 12, _ROOM), 12, SOFT) + 6 if words else y + 4
     return _tiles(section.tiles, px, pen, image, EDGE_PX, y)
 
 

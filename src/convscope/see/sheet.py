@@ -54,6 +54,14 @@ class Section:
     tiles: tuple[Tile, ...]
     tile_px: int = TILE_PX  # how large a picture is shown; 0: as it is
 
+    @property
+    def order(self) -> str:
+        """What lies below what in each tile, in a sentence, where all have the same pictures and several."""
+        roles = {tuple(role for role, _ in tile.pictures) for tile in self.tiles}
+        if len(roles) != 1 or len(next(iter(roles))) < 2:
+            return ""
+        return f"From top to bottom: {', '.join(next(iter(roles)))}."
+
     def as_dict(self) -> dict[str, Any]:
         own = {"key": self.key, "title": self.title, "words": self.words}
         return {**own, "tiles": [tile.as_dict() for tile in self.tiles]}

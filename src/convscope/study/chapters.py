@@ -4,7 +4,7 @@ A chapter is what page/chapters.py checks: a table whose rows name pages, and pa
 when what it shows is measured; the report reads it back.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,34 @@ from convscope.see.concept import best_read, best_unit, concept_sheet, n_detecto
 from convscope.see.dissected import Dissected
 from convscope.see.meanings import controls, layer_page
 from convscope.see.page import block
+from convscope.see.reads import class_name, class_page, detected_by
 from convscope.see.sheet import Sheet
 from convscope.study import folder as on_disk
 from convscope.study.claim import TRAINED, Concepts
+from convscope.study.samples import Row
 
 MOST_PAGES = 200  # of a chapter; rows are there for all
 Chapter = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
 
-def concept_chapters(
-    network: Network, found: Concepts, progress: Progress
+def chapters(
+    network: Network, found: Concepts | None, classes: Sequence[Row], images: dict[str, Any], progress: Progress
 ) -> Iterator[tuple[Chapter, Iterator[Sheet]]]:
-    """The chapters about concepts: one of concepts, one of layers. Pages are made as they are asked for."""
-    fresh = [found.networks[which] for which in found.fresh]
-    known = Dissected(network, found.labels, found.networks[TRAINED], tuple(fresh))
+    """The chapters that can be made of what was measured: concepts and layers, classes. Pages are made as they are asked for.
+
+    `classes` are rows of the claim about the read-out, one for each class of the network.
+    """
+    known = None
+    if found is not None:
+        fresh = tuple(found.networks[which] for which in found.fresh)
+        known = Dissected(network, found.labels, found.networks[TRAINED], fresh)
+        yield from _about_concepts(known, progress)
+    if classes:
+        yield _classes(network, classes, known), _class_pages(network, classes, known, images, progress)
+
+
+def _about_concepts(known: Dissected, progress: Progress) -> Iterator[tuple[Chapter, Iterator[Sheet]]]:
     if known.trained.single is not None:
         yield _concepts(known), _concept_pages(known, progress)
     yield _layers(known), _layer_pages(known, progress)
@@ -50,6 +63,51 @@ def _layer_pages(known: Dissected, progress: Progress) -> Iterator[Sheet]:
         progress("pages of layers", n, len(known.trained.layers))
         yield layer_page(known, layer)
     progress("pages of layers", len(known.trained.layers), len(known.trained.layers))
+
+
+def _class_pages(
+    network: Network, rows: Sequence[Row], known: Dissected | None, images: dict[str, Any], progress: Progress
+) -> Iterator[Sheet]:
+    layer = rows[0]["layer"]
+    detects = detected_by(network, layer, known)
+    for n, row in enumerate(rows):
+        progress("pages of classes", n, len(rows))
+        yield class_page(network, row, layer, detects, images)
+    progress("pages of classes", len(rows), len(rows))
+
+
+def _classes(network: Network, rows: Sequence[Row], known: Dissected | None) -> Chapter:
+    layer = rows[0]["layer"]
+    detects = detected_by(network, layer, known)
+    found = []
+    for row in rows:
+        name, before, after = class_name(network, row["index"]), row["before"], row["removed"]["mean"]
+        matched = [one["probability"] for one in row["as_active"]["mean"]]
+        strongest = int(np.argmax(row["added"]))
+        cells = [
+            *(name, row["n_images"]),
+            *(f"{100 * value:.0f} %" for value in (before["accuracy"], before["probability"], after["probability"])),
+            f"{100 * np.mean(matched):.0f} %",
+            round(row["n_units"]["signed"]),
+            f"{layer}:{strongest}",
+            ", ".join(detects.get(strongest, ())[:2]) or "–",
+        ]
+        found.append({"page": name, "cells": cells})
+    return {
+        "key": "classes",
+        "title": "Classes",
+        "words": (
+            f"What the read-out makes of the units of {layer}, class by class: the probability of the class on its own images, as "
+            "it is, without its strongest units (at their mean), and without as many others that are as active; how many units "
+            "make 90 % of its logit; the unit that adds most to it, and what that unit detects."
+        ),
+        "columns": [
+            *("class", "images", "accuracy", "probability", "without its units", "without others", "units for 90 %"),
+            *("strongest unit", "detects"),
+        ],
+        "align": ["left", *("right" for _ in range(6)), "left", "left"],
+        "rows": found,
+    }
 
 
 def _paged(n: int) -> np.ndarray:
@@ -73,7 +131,7 @@ def _concepts(known: Dissected) -> Chapter:
             "IoU is the overlap of a unit with the concept's masks, on the half of the images that chose nothing; 'everywhere' "
             "is that of a unit which is always on (the concept's share of pixels), 'mean mask' that of knowing only where it "
             "usually is. A detector beats both, and wrong labels. 'Cap' is the most that a unit can reach by the conventional "
-            f"rule (on at its top .5 %, IoU above .04); 'times its share' is average precision over the share of pixels.{skipped}"
+            f"rule (on at its top .5 %, IoU above .04); 'times the share' is its average precision over the share.{skipped}"
         ),
         "columns": [
             *(
@@ -87,7 +145,7 @@ def _concepts(known: Dissected) -> Chapter:
                 "IoU",
                 "times its share",
             ),
-            *("IoU, fresh", "IoU, several units", "units for 90 %"),
+            *("fresh weights", "several units", "units for 90 %"),
         ],
         "align": ["left", *("right" for _ in range(5)), "left", *("right" for _ in range(5))],
         "rows": rows,
@@ -148,8 +206,13 @@ def _layer_cells(known: Dissected, layer: str, beside: dict[str, Any]) -> list[A
     return [n, int(own.detects[at].any(axis=1).sum()), int(own.n_concepts[at]), *shares, several]
 
 
+def class_rows(rows: dict[str, list[Row]]) -> list[Row]:
+    """What was measured of the network's classes, where the claim about the read-out was."""
+    return [row for row in rows.get("dense_readout", []) if row.get("which") == TRAINED and "added" in row]
+
+
 def write_chapters(
-    folder: Path, made: Sequence[tuple[Chapter, Iterator[Sheet]]], there: list[dict[str, Any]]
+    folder: Path, made: Iterable[tuple[Chapter, Iterator[Sheet]]], there: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Writes chapters with their pages; returns what the manifest says of all, those that were there before among them."""
     entries = {entry["key"]: entry for entry in there}

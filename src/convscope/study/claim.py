@@ -101,6 +101,7 @@ class Claim(ABC):
     doing: ClassVar[str] = ""  # what that is, in words for the bar
     asks_other: ClassVar[bool] = False  # whether it shows pictures to another network, where one is given
     asks_concepts: ClassVar[bool] = False  # whether it asks what the networks say of concepts
+    names_concepts: ClassVar[bool] = False  # whether its pages name them: it is then measured anew when they are
 
     def gauges(self, question: Question, which: str, layer: str, n_units: int) -> Sequence[Gauge]:
         """What has to be measured at a layer of the trained or the fresh network; nothing by default."""

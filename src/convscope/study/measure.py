@@ -15,7 +15,7 @@ from convscope.network.calibration import calibrated_fresh
 from convscope.network.chosen_layers import depths
 from convscope.network.formats import named_format
 from convscope.study import folder as on_disk
-from convscope.study.chapters import concept_chapters, write_chapters
+from convscope.study.chapters import chapters, class_rows, write_chapters
 from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Question
 from convscope.study.concepts import concepts_of
 from convscope.study.plan import carry_out, chosen_claims, plan
@@ -107,10 +107,14 @@ def measure(
     if describe:
         columns = described(measured) | columns
         _draw(folder, manifest, measured, progress)
-    if measured.concepts is not None:
-        made = list(concept_chapters(own.trained, measured.concepts, progress))
-        manifest["chapters"] = write_chapters(folder, made, manifest.get("chapters", []))
+    made = chapters(own.trained, measured.concepts, class_rows(rows), _shown(manifest), progress)
+    manifest["chapters"] = write_chapters(folder, made, manifest.get("chapters", []))
     _write(folder, manifest, measured, _findings_before(folder, manifest) | found, columns, describe)
+
+
+def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
+    """On which images, as pages say it."""
+    return {"source": manifest["images"]["source"], "n": manifest["images"]["n"]}
 
 
 def _draw(folder: Path, manifest: dict[str, Any], measured: Measured, progress: Progress) -> None:

@@ -80,5 +80,6 @@ def _unit(unit: dict[str, Any], row: int) -> dict[str, Any]:
         "values": unit["exemplar_values"][:COLUMNS],
         "ids": unit["exemplar_ids"][:COLUMNS],
         "class": unit.get("class") if tells else None,
+        "concept": unit.get("concept"),
         "selectivity": unit.get("selectivity") if tells else None,
     }

@@ -82,7 +82,8 @@ def _missing(claims: Sequence[Claim], manifest: dict[str, Any], asked: dict[str,
     missing = [claim for claim in claims if not _is_there(claim, manifest, asked)]
     other = manifest["settings"].get("concepts") != asked["settings"]["concepts"]
     if other and (anew or any(claim.asks_concepts for claim in missing)):
-        missing += [claim for claim in claims if claim.asks_concepts and claim not in missing]
+        about = (claim for claim in claims if claim.asks_concepts or claim.names_concepts)
+        missing += [claim for claim in about if claim not in missing]
     return [claim for claim in claims if claim in missing]
 
 

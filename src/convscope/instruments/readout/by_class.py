@@ -22,7 +22,8 @@ from convscope.instruments.readout.removal import FILLS, Standing, as_active, st
 MOST_TOP, PART = 20, 6  # a class's strongest units: this many, or a sixth of the layer where that is less
 N_DRAWS = 5  # of units that are as active
 FEWEST_HALVED = 4  # images of a class
-MOST_OTHERS = 100  # images of other classes, where the head has to be computed again
+MOST_OTHERS = 200  # images of other classes, where the head has to be computed again
+MOST_STRANGE = 40  # images of another class, and of each kind where few units are kept
 MOST_SINGLY = 5  # images of which single ones are looked at
 
 
@@ -68,23 +69,27 @@ def by_class(
     Logits are multiplied by `sharpness` before they become probabilities.
     """
     own, others = torch.nonzero(labels == wanted)[:, 0], _others(kept, labels, wanted, rng)
-    parts = [(own[::2], own[1::2]), (own[1::2], own[::2])] if len(own) >= FEWEST_HALVED else [(own, own)]
+    every, even = slice(None), (slice(0, None, 2), slice(1, None, 2))
+    parts = [even, even[::-1]] if len(own) >= FEWEST_HALVED else [(every, every)]
     ask = _Asked(kept, labels, wanted, others, sharpness)
-    strange = torch.nonzero(labels == another)[:, 0]
     n = n_top(kept.head.n_units)
+    few = others if kept.slopes is not None else others[: MOST_OTHERS // 2]  # gradients cost more than answers
+    added, usual = of_class(kept[own], wanted).values, of_class(kept[few], wanted).values.mean(0)
+    strange = torch.nonzero(labels == another)[:MOST_STRANGE, 0]
+    of_another = strongest(of_class(kept[strange], another).values, of_class(kept[few], another).values.mean(0))[:n]
     found: dict[str, list[Any]] = {"before": [], "another": [], **{fill: [] for fill in FILLS}}
     drawn: dict[str, list[list[Standing]]] = {fill: [] for fill in FILLS}
     near: list[float] = []
     for chosen, measured in parts:
-        found["before"].append(ask(measured))
-        found["another"].append(ask(measured, strongest(kept, another, strange, others)[:n], alone=True))
+        found["before"].append(ask(own[measured]))
+        found["another"].append(ask(own[measured], of_another, alone=True))
+        activity = over_places(kept.values[own[chosen]], mean=True).mean(0).numpy()
         for fill in FILLS:
-            top = strongest(kept, wanted, chosen, others, fill)[:n]
-            found[fill].append(ask(measured, top, fill))
-            activity = over_places(kept.values[chosen], mean=True).mean(0).numpy()
+            top = strongest(added[chosen], usual if fill == "mean" else None)[:n]
+            found[fill].append(ask(own[measured], top, fill))
             draws = as_active(activity, top.numpy(), N_DRAWS, rng)
             near.append(float(activity[draws].mean() / max(activity[top.numpy()].mean(), 1e-30)))
-            drawn[fill].append([ask(measured, torch.from_numpy(units), fill, alone=True) for units in draws])
+            drawn[fill].append([ask(own[measured], torch.from_numpy(units), fill, alone=True) for units in draws])
     return ByClass(
         index=wanted,
         n_images=len(own),
@@ -94,8 +99,8 @@ def by_class(
         as_active={fill: tuple(_mean(draws) for draws in zip(*drawn[fill], strict=True)) for fill in FILLS},
         activity=float(np.mean(near)),
         of_another=_mean(found["another"]),
-        top=tuple(strongest(kept, wanted, own, others)[:n].tolist()),
-        **_numbers(kept, labels, wanted, own, others),
+        top=tuple(strongest(added, usual)[:n].tolist()),
+        **_numbers(kept, labels, wanted, own, others, added, usual),
     )
 
 
@@ -119,29 +124,27 @@ class _Asked:
         return standing(self.sharpness * logits, self.labels[places], self.wanted)
 
 
-def strongest(kept: Kept, wanted: int, own: Tensor, others: Tensor, fill: str = "mean") -> Tensor:
-    """All units, int64, the strongest first: what they add to a class's logit in its images (at zero), or more than in others (at
-    the mean).
-    """
-    added = of_class(kept[own], wanted).values.mean(0)
-    if fill == "mean":
-        added = added - of_class(kept[others], wanted).values.mean(0)
-    return added.argsort(descending=True, stable=True)
+def strongest(added: Tensor, usual: Tensor | None = None) -> Tensor:
+    """All units, int64, those first that add most (`image unit`), or most beyond what they `usual`ly do (`unit`)."""
+    mean = added.mean(0) if usual is None else added.mean(0) - usual
+    return mean.argsort(descending=True, stable=True)
 
 
-def _numbers(kept: Kept, labels: Tensor, wanted: int, own: Tensor, others: Tensor) -> dict[str, Any]:
+def _numbers(
+    kept: Kept, labels: Tensor, wanted: int, own: Tensor, others: Tensor, added: Tensor, usual: Tensor
+) -> dict[str, Any]:
     """How many units make most of the logit, are enough for the prediction, and tell the class from others."""
     some = own[:MOST_SINGLY]
-    added, usual = of_class(kept[some], wanted).values, of_class(kept[others], wanted).values.mean(0)
-    counts = {by: n_units(added, by, usual if by == "centred" else None) for by in ORDERS}
+    one_by_one = added[:MOST_SINGLY]
+    counts = {by: n_units(one_by_one, by, usual if by == "centred" else None) for by in ORDERS}
     right = kept.logits[some].argmax(1) == wanted
     numbers = powers(kept.head.n_units)
-    asked = torch.cat([own, others[:MOST_OTHERS]])
-    order = strongest(kept, wanted, own, others)
-    given, mistaken = accuracy_by_number(kept[asked], labels[asked], wanted, order, numbers)
+    asked = torch.cat([own[:MOST_STRANGE], others[:MOST_STRANGE]])
+    given, mistaken = accuracy_by_number(kept[asked], labels[asked], wanted, strongest(added, usual), numbers)
+    n_enough = enough(kept[some[right]], one_by_one[right]).double().median() if right.any() else float("nan")
     return {
         "n_units": {by: float(found.double().median()) for by, found in counts.items()},
-        "n_enough": float(enough(kept[some[right]], added[right]).double().median()) if right.any() else float("nan"),
+        "n_enough": float(n_enough),
         "numbers": tuple(numbers),
         "kept": tuple(given),
         "mistaken": tuple(mistaken),

@@ -58,11 +58,12 @@ function Layer({ layer, nImages, net, cards }) {
   const which = layer.shown && layer.units.length < layer.n_units ? `; shown: ${shown(layer.shown)}` : "";
   const isTold = layer.units.some((unit) => unit.class && !unit.dead);
   const classes = isTold ? " Below some units stands the class they answer to most, with their selectivity." : "";
+  const concepts = layer.units.some((unit) => unit.concept) ? " “Detects” names the concept that a unit detects best." : "";
   return html`
     <h3><${Name} of=${layer.layer} /></h3>
     <p class="axis-label">
       ${counted(layer.n_units, "unit")}${which}. Each with the patches of ${counted(nImages, "image")} it answers to most,
-      strongest first, and its highest activation.${field}${classes}
+      strongest first, and its highest activation.${field}${classes}${concepts}
     </p>
     ${cards.length > 0 && html`<p class="axis-label">Unit cards of this layer:${" "}
       ${cards.map((card, i) => html`${i ? ", " : ""}<a href=${linkOf(card)}>${unitOf(card)}</a>`)}.
@@ -84,6 +85,7 @@ function Unit({ unit, layer, picture, nImages, card }) {
         <p class="silent" style=${{ aspectRatio: `${layer.columns} / 1` }}>silent on all ${counted(nImages, "image")}</p>`
       : html`<${Patches} unit=${unit} layer=${layer} picture=${picture} />`}
     ${unit.class && !silent ? html`<${Class} unit=${unit} />` : null}
+    ${unit.concept && !silent ? html`<p class="class">detects <bdi>${shown(unit.concept)}</bdi></p>` : null}
   </div>`;
 }
 

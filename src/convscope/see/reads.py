@@ -1,0 +1,175 @@
+"""How does the network decide for a class?  Its page: units that make the logit, concepts they detect, what goes without them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from convscope.instruments.readout.by_concept import by_concept
+from convscope.network import Network
+from convscope.see.about import network_of
+from convscope.see.asked import asked
+from convscope.see.dissected import Dissected
+from convscope.see.sheet import Checked, Outcome, Sheet
+
+N_UNITS, N_CONCEPTS = 15, 20  # rows
+Row = dict[str, Any]  # what was measured of a class: readout/by_class.py
+
+
+def class_page(
+    network: Network, row: Row, layer: str, detects: Mapping[int, Sequence[str]], images: dict[str, Any]
+) -> Sheet:
+    """The page of a class. `detects` says which concepts units of the read layer detect; empty where that is not known."""
+    name = class_name(network, row["index"])
+    before, after = row["before"], row["removed"]["mean"]
+    by = "accuracy" if row["n_images"] >= 20 else "probability"
+    matched = float(np.mean([one[by] for one in row["as_active"]["mean"]]))
+    fall, fall_matched = before[by] - after[by], before[by] - matched
+    sentence = (
+        f"Without its {len(row['top'])} strongest units of {layer} its {by} falls from {_percent(before[by])} to "
+        f"{_percent(after[by])}; without as many others that are as active to {_percent(matched)}. "
+        f"{row['n_units']['signed']:.0f} units make 90 % of its logit"
+        + (f", {row['n_enough']:.0f} keep the prediction." if np.isfinite(row["n_enough"] or np.nan) else ".")
+    )
+    notes = ["Units were chosen on the images they are measured on: it has fewer than 4."] if row["same"] else []
+    return Sheet(
+        layer=None,
+        unit=None,
+        address=name,
+        title=f"Class '{name}'",
+        sentence=sentence,
+        facts=_facts(row, layer, by),
+        sections=(),
+        checks=(
+            _check(
+                "Falls further than without units as active", fall >= max(0.05, 2 * fall_matched), fall, fall_matched
+            ),
+            _others(before["others"], after["others"]),
+        ),
+        notes=tuple(notes),
+        network=network_of(network),
+        images=images,
+        settings={},
+        repeat=(),
+        evidence=tuple(_evidence(network, row, layer, detects)),
+        numbers={name: row[name] for name in ("index", "n_images", "top", "n_units", "n_enough")},
+    )
+
+
+def class_name(network: Network, index: int) -> str:
+    """What a class is called, with its number where two are called the same."""
+    names = () if network.classes is None else network.classes.names
+    if index >= len(names):
+        return f"class {index}"
+    return names[index] if names.count(names[index]) == 1 else f"{names[index]} ({index})"
+
+
+def detected_by(network: Network, layer: str, known: Dissected | None) -> dict[int, list[str]]:
+    """Which concepts each unit of a layer detects, best first; a unit of a concatenation is looked up in its branch."""
+    if known is None or known.trained.single is None:
+        return {}
+    single, found = known.trained.single, {}
+    for unit in range(network.layers[layer].n_units):
+        place = asked(network, f"{layer}:{unit}")
+        if place.layer in known.detects and place.unit is not None:
+            own = known.detects[place.layer][place.unit]
+            order = np.argsort(-single.layers[place.layer].corrected[place.unit])
+            names = [str(single.concepts[i]) for i in order if own[i]]
+            if names:
+                found[unit] = names
+    return found
+
+
+def _facts(row: Row, layer: str, by: str) -> tuple[tuple[str, str], ...]:
+    need = row["n_units"]
+    return (
+        ("images", f"{row['n_images']:,}, accuracy {_percent(row['before']['accuracy'])}"),
+        ("read at", layer),
+        (
+            "units for 90 % of the logit",
+            f"{need['signed']:.0f} by what they add, {need['absolute']:.0f} by size, {need['centred']:.0f} of what is particular "
+            "to an image",
+        ),
+        ("at zero instead of the mean", f"{by} {_percent(row['removed']['zero'][by])} without its strongest units"),
+    )
+
+
+def _check(title: str, passes: object, fall: float, matched: float) -> Checked:
+    words = f"By {_points(fall)} points against {_points(matched)}; at least 5, and twice as much, is asked."
+    return Checked(title, Outcome.PASSES if passes else Outcome.FAILS, words)
+
+
+def _others(before: float, after: float) -> Checked:
+    words = f"Their accuracy goes from {_percent(before, 1)} to {_percent(after, 1)}; a point may be lost."
+    return Checked("Other classes stay", Outcome.PASSES if before - after <= 0.01 else Outcome.FAILS, words)
+
+
+def _evidence(network: Network, row: Row, layer: str, detects: Mapping[int, Sequence[str]]) -> list[dict[str, Any]]:
+    found = [_units(row, layer, detects)]
+    if detects:
+        found.append(_concepts(row, detects))
+    curve = {
+        "panel": "curves",
+        "title": "Where only its strongest units are kept, the others at their mean",
+        "x_label": "units kept",
+        "y_label": "share of images",
+        "unit": "fraction",
+        "x": list(row["numbers"]),
+        "log": True,
+        "series": [
+            {
+                "name": "its images given to it",
+                "values": list(row["kept"]),
+                "low": None,
+                "high": None,
+                "control": False,
+            },
+            {"name": "others, by mistake", "values": list(row["mistaken"]), "low": None, "high": None, "control": True},
+        ],
+    }
+    return [*found, curve]
+
+
+def _units(row: Row, layer: str, detects: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    added = np.asarray(row["added"])
+    total = float(added.sum())
+    order = np.argsort(-added, kind="stable")[:N_UNITS]
+    rows = []
+    for unit in order:
+        names = ", ".join(detects.get(int(unit), ())[:3]) or "–"
+        share = f"{100 * added[unit] / total:.1f} %" if total > 0 else "–"
+        rows.append(
+            [f"{layer}:{unit}", round(float(added[unit]), 2), share, "yes" if int(unit) in row["top"] else "", names]
+        )
+    return {
+        "panel": "table",
+        "title": f"What adds most to its logit, mean over its images ({total:.1f} in all, from {len(added):,} units)",
+        "columns": ["unit", "adds", "of the sum", "removed above", "detects"],
+        "align": ["left", "right", "right", "left", "left"],
+        "rows": rows,
+    }
+
+
+def _concepts(row: Row, detects: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """The logit as a sum over concepts: what units add, shared among the concepts they detect."""
+    found = by_concept(torch.tensor([row["added"]], dtype=torch.float32), detects)
+    values = found.values[0].numpy()
+    order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:N_CONCEPTS]
+    rows = [[found.names[i], found.n_units[i], round(float(values[i]), 2)] for i in order]
+    more = f", {len(rows)} of {len(values)}" if len(rows) < len(values) else ""
+    return {
+        "panel": "table",
+        "title": f"Its logit as a sum over what units detect{more} (a unit that detects several shares what it adds)",
+        "columns": ["concept", "units", "adds"],
+        "align": ["left", "right", "right"],
+        "rows": rows,
+    }
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-", "−")

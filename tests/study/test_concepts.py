@@ -71,7 +71,7 @@ def test_wheel_eye_and_hair_are_found_where_they_are(dissected: Dissected, name:
     assert best["detects"]
     assert best["iou"] > max(single.prior[concept], 3 * single.everywhere[concept])
     assert several["iou"] > best["iou"]
-    assert [check.outcome for check in sheet.checks] == ["passes"] * 5
+    assert [check.outcome for check in sheet.checks] == ["passes"] * 6
     (section,) = sheet.sections
     assert len(section.tiles) >= 3
     assert section.tiles[0].pictures[0][0] == "the concept"

@@ -174,6 +174,11 @@ def _checks(known: Dissected, concept: int, best: BestUnit, read: Directions | N
             f"It lies {z:.1f} times the scatter of wrong labels (masks of other images, rolled round) above chance; beyond it "
             f"the overlap is {chance:.2f}, at least {LEAST:g} is asked.",
         ),
+        _check(
+            "Where it is strongest",
+            bool(own.at_its_strongest[best.unit, concept]),
+            f"At the unit's top .5 % the concept is there {own.top.lift[best.unit, concept]:.1f} times as often as anywhere.",
+        ),
         _check("Beyond being on everywhere", best.iou > everywhere, f"IoU {best.iou:.3f} against {everywhere:.3f}."),
         _check(
             "Beyond the mean mask", best.iou > prior, f"IoU {best.iou:.3f} against {prior:.3f}, which saw no image."
@@ -278,15 +283,17 @@ def _detectors(known: Dissected, concept: int) -> dict[str, Any]:
             if known.detects[layer][unit, i] and i != concept
         ]
         numbers = (own.iou[at], own.chance[at], own.average_precision[at], own.top.iou[at])
-        rows.append(
-            [f"{layer}:{unit}", *(f"{value:.2f}" for value in numbers), f"{own.z[at]:.1f}", ", ".join(also[:2]) or "–"]
-        )
+        scaled = f"{own.top.lift[at]:.1f} x", f"{own.z[at]:.1f}"
+        rows.append([f"{layer}:{unit}", *(f"{value:.2f}" for value in numbers), *scaled, ", ".join(also[:2]) or "–"])
     title = f"Units that detect it, {len(rows)} of {len(every):,}" if len(rows) < len(every) else "Units that detect it"
     return {
         "panel": "table",
         "title": title,
-        "columns": ["unit", "IoU", "by chance", "average precision", "IoU at the top .5 %", "z", "also detects"],
-        "align": ["left", *("right" for _ in range(5)), "left"],
+        "columns": [
+            *("unit", "IoU", "by chance", "average precision", "IoU at the top .5 %", "at its strongest", "z"),
+            "also detects",
+        ],
+        "align": ["left", *("right" for _ in range(6)), "left"],
         "rows": rows,
     }
 

@@ -86,6 +86,7 @@ class AtTop:
     area: (
         np.ndarray
     )  # share of the pixels that are on: less than asked for in coarse maps, whose peaks are narrow; more at a tie
+    lift: np.ndarray  # how much more often the concept is there than anywhere: 1 where the unit says nothing of it
 
 
 def at_top(found: Tails, neurons: np.ndarray, first: np.ndarray, top: float = TOP) -> AtTop:
@@ -113,7 +114,8 @@ def at_top(found: Tails, neurons: np.ndarray, first: np.ndarray, top: float = TO
     least = ratio(joint_above, lower.labelled + (area - joint))  # all that comes on in between is not labelled
     most = ratio(joint, lower.labelled + (area_above - joint_above))  # or all of it is
     really = on / np.maximum(lower.known, 1)
-    return AtTop(*(part[:, 0] for part in (value, least, most, really)))
+    lift = ratio(ratio(there, on), ratio(lower.labelled, lower.known))
+    return AtTop(*(part[:, 0] for part in (value, least, most, really, lift)))
 
 
 def highest_between(found: Tails) -> np.ndarray:

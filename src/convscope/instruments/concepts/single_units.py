@@ -5,7 +5,8 @@ on one half of the images and measured on the other. A detector is a unit that t
 - the same unit covers it under wrong labels (chance.py; over all pairs of all layers),
 - a unit that is on everywhere, whose IoU is the concept's frequency,
 - the mean mask of the other half, which has not looked at the image,
-and by enough to matter: its IoU beyond chance is more than .04.
+by enough to matter: its IoU beyond chance is more than .04; and not only by its middling values: where it is strongest, at the top
+.5 %, the concept is there more often than anywhere.
 Beside it stand the layer's units replaced by random directions (is the unit axis special?), one dealing of wrong labels taken for
 the true one (what would be found where there is nothing?), and, measured in the same way by whoever asks, fresh weights.
 """
@@ -50,6 +51,11 @@ class Scores:
         """The IoU beyond chance, as a share of what is left beyond it: 0 for a unit that says nothing, 1 for a perfect one."""
         return ratio(self.iou - self.chance, 1 - self.chance)
 
+    @property
+    def at_its_strongest(self) -> np.ndarray:
+        """Where the strongest values show the concept more often than others do, truth values; True where that is not known."""
+        return np.ones(self.iou.shape, bool)
+
 
 @dataclass(frozen=True, eq=False)
 class UnitConcepts(Scores):
@@ -67,6 +73,10 @@ class UnitConcepts(Scores):
     wrong: (
         Scores | None
     )  # the same under one dealing of wrong labels, held against the others; None where there is one only
+
+    @property
+    def at_its_strongest(self) -> np.ndarray:
+        return self.top.lift > 1
 
     @property
     def lift(self) -> np.ndarray:
@@ -98,7 +108,7 @@ class SingleUnits:
         scores, beyond = self.scores(kind), self.beyond_wrong(kind)
         for layer, own in scores.items():
             trivial = np.maximum(np.maximum(self.everywhere, own.frequency), self.prior)
-            found[layer] = beyond[layer] & (own.iou > trivial) & (own.corrected > self.least)
+            found[layer] = beyond[layer] & (own.iou > trivial) & (own.corrected > self.least) & own.at_its_strongest
         return found
 
     def beyond_wrong(self, kind: Kind = "units") -> dict[str, np.ndarray]:
@@ -198,7 +208,7 @@ def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> Uni
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     dealt = [_dealt(counted, spans, null) for null in range(1, n_null + 1)]
     wrong = np.array([one["score"] for one in dealt]).reshape(n_null, n_units, -1)
-    top = AtTop(*(joined.pop(f"top_{name}") for name in ("iou", "low", "high", "area")))
+    top = AtTop(*(joined.pop(f"top_{name}") for name in ("iou", "low", "high", "area", "lift")))
     said = tested(joined.pop("score"), wrong, testable)
     totals, n_concepts = counted.totals[MEASURE], counted.labelled.n_concepts
     known = totals[counted.labelled.totals][counted.labelled.groups]

@@ -9,6 +9,7 @@ from torch import nn
 
 import convscope as cs
 from convscope.finding import Finding, Verdict
+from convscope.study import readout
 from convscope.study.claims import dense_readout
 
 CLAIM = "dense_readout"
@@ -24,7 +25,7 @@ DIRECTIONS = np.outer(np.cos(HUES), np.array([1, -1, 0]) / 2**0.5) + np.outer(
 
 @pytest.fixture(autouse=True)
 def _as_many_as_for_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_readout, "MOST_IMAGES", 2000)
+    monkeypatch.setattr(readout, "MOST_IMAGES", 2000)
     monkeypatch.setattr(dense_readout.DenseReadout, "n_sampled", 60)
 
 

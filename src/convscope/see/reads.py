@@ -14,6 +14,7 @@ from convscope.see.dissected import Dissected
 from convscope.see.sheet import Checked, Outcome, Sheet
 
 N_UNITS, N_CONCEPTS = 15, 20  # rows
+KEEP_UNITS = ("pool", "activation", "norm")  # kinds of steps whose units are those below
 Row = dict[str, Any]  # what was measured of a class: readout/by_class.py
 
 
@@ -27,7 +28,7 @@ def class_page(
     matched = float(np.mean([one[by] for one in row["as_active"]["mean"]]))
     fall, fall_matched = before[by] - after[by], before[by] - matched
     sentence = (
-        f"Without its {len(row['top'])} strongest units of {layer} its {by} falls from {_percent(before[by])} to "
+        f"Without its {len(row['top'])} strongest units of {layer} its {by} goes from {_percent(before[by])} to "
         f"{_percent(after[by])}; without as many others that are as active to {_percent(matched)}. "
         f"{row['n_units']['signed']:.0f} units make 90 % of its logit"
         + (f", {row['n_enough']:.0f} keep the prediction." if np.isfinite(row["n_enough"] or np.nan) else ".")
@@ -71,14 +72,29 @@ def detected_by(network: Network, layer: str, known: Dissected | None) -> dict[i
         return {}
     single, found = known.trained.single, {}
     for unit in range(network.layers[layer].n_units):
-        place = asked(network, f"{layer}:{unit}")
-        if place.layer in known.detects and place.unit is not None:
-            own = known.detects[place.layer][place.unit]
-            order = np.argsort(-single.layers[place.layer].corrected[place.unit])
+        name, number = _measured_at(network, layer, unit, known)
+        if name:
+            own = known.detects[name][number]
+            order = np.argsort(-single.layers[name].corrected[number])
             names = [str(single.concepts[i]) for i in order if own[i]]
             if names:
                 found[unit] = names
     return found
+
+
+def _measured_at(network: Network, layer: str, unit: int, known: Dissected) -> tuple[str, int]:
+    """Where a unit was held against concepts: there, in its branch, or below what keeps units apart; "" for nowhere."""
+    while True:
+        place = asked(network, f"{layer}:{unit}")
+        assert place.unit is not None
+        layer, unit = place.layer, place.unit
+        if layer in known.detects:
+            return layer, unit
+        step = network.graph[layer]
+        below = step.inputs[0] if len(step.inputs) == 1 else ""
+        if step.kind not in KEEP_UNITS or below not in network.layers.names:
+            return "", unit
+        layer = below
 
 
 def _facts(row: Row, layer: str, by: str) -> tuple[tuple[str, str], ...]:

@@ -45,6 +45,7 @@ class ByClass:
     activity: float  # of the units as active, in parts of that of the strongest; few others may be as active as those
     of_another: Standing  # another class's strongest units, at their mean
     top: tuple[int, ...]  # the strongest, of all its images, the first first
+    added: tuple[float, ...]  # by unit: what it adds to the class's logit, mean over its images
     n_units: dict[str, float]  # by definition: units for 90 % of the logit, median of some images
     n_enough: float  # units that keep the prediction, all others at zero, median of some images
     numbers: tuple[int, ...]  # of units kept, all others at their mean:
@@ -100,6 +101,7 @@ def by_class(
         activity=float(np.mean(near)),
         of_another=_mean(found["another"]),
         top=tuple(strongest(added, usual)[:n].tolist()),
+        added=tuple(round(value, 5) for value in added.mean(0).tolist()),
         **_numbers(kept, labels, wanted, own, others, added, usual),
     )
 

@@ -8,29 +8,20 @@ units as well.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import torch
 
-from convscope.errors import ConvscopeError
 from convscope.finding import Control, Finding
-from convscope.instruments.readout.by_class import by_class
-from convscope.instruments.readout.head import head_of
-from convscope.instruments.readout.kept import Kept, keep
 from convscope.instruments.readout.removal import FILLS
+from convscope.instruments.readout.sections import WHOLE
 from convscope.intervals import Interval, difference, exact, paired_difference, share
-from convscope.network import Network
 from convscope.registry import register
-from convscope.study.claim import FRESH, N_FRESH, TRAINED, Claim, Measured, Networks
-from convscope.study.drawn import n_affordable
-from convscope.study.samples import Row, Sample, of_things
+from convscope.study.claim import N_FRESH, TRAINED, Claim, Measured, Networks
+from convscope.study.readout import SECTIONS, read_outs
+from convscope.study.samples import Row, Sample
 
 FEWEST = 5  # classes: fewer are no sample
-MOST_IMAGES, FEWEST_IMAGES = 2000, 200
-FEWEST_COSTLY, HEAD_BUDGET, PASSES = 24, 2e12, 1500  # classes, multiplications, and of the head for one class, about
-BUDGET = 1e12  # multiplications for the network, and as many for fresh weights
 KNOWN = 0.5  # of a class's images must be predicted right: what is not known cannot be lost
 BY_ACCURACY = 20  # images of a class; with fewer its probability is measured
 TWICE, LEAST_FALL, MOST_LOSS = 2.0, 0.05, 0.01
@@ -59,30 +50,21 @@ class DenseReadout(Claim):
         "what is checked."
     )
     n_sampled = 60
+    version = 2
+    names_concepts = True
     doing = "classes read out"
 
-    def sample(self, measured: Measured, networks: Networks) -> Sample | None:
-        try:
-            head = head_of(measured.network)
-        except ConvscopeError as error:
-            return of_things({"head": error.found}, lambda found: {"refused": found})
-        if head.n_units < 2:
-            return of_things({"head": ""}, lambda found: {"refused": f"'{head.layer}' has a single unit."})
-        read = cache(partial(_read, self, measured, networks))
-        places = {}
-        for which in (TRAINED, *(f"{FRESH}-{draw}" for draw in range(N_FRESH))):
-            shown = read(which)
-            for wanted in shown.asked:
-                places[f"{which} {wanted}"] = (which, wanted)
-        return of_things(places, lambda place: _measured(measured, read(place[0]), *place))
+    def sample(self, measured: Measured, networks: Networks) -> Sample:
+        return read_outs(measured, networks, self.key, self.n_sampled)
 
     def find(self, measured: Measured) -> Finding:
         rows = measured.rows[self.key]
         refused = [row["refused"] for row in rows if "refused" in row]
         if refused:
             return self.finding(summary="The read-out could not be taken apart.", why_not=refused[0])
-        trained = [row for row in rows if row["which"] == TRAINED]
-        fresh = [row for row in rows if row["which"] != TRAINED]
+        classes = [row for row in rows if "index" in row]
+        trained = [row for row in classes if row["which"] == TRAINED]
+        fresh = [row for row in classes if row["which"] != TRAINED]
         known = [row for row in trained if row["before"]["accuracy"] >= KNOWN]
         if len(known) < FEWEST:
             why = f"{len(known)} of {len(trained)} classes with images are predicted right; it takes {FEWEST}. Give images of more."
@@ -95,73 +77,11 @@ class DenseReadout(Claim):
             beyond=_beyond(known, fresh),
             conditions=[value.minus(exact(A_HALF))],
             summary=_summary(known, trained, fresh, value),
-            evidence=_evidence(measured, known, fresh, controls),
+            evidence=(*_evidence(measured, known, fresh, controls), *_sections(rows)),
             resampled="classes",
             deciding=DECIDING,
             deciding_unit="fraction",
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """Images as the head of a network reads them, their classes, and those that are asked for."""
-
-    kept: Kept
-    labels: torch.Tensor
-    asked: tuple[int, ...]
-    sharpness: float
-
-
-def _read(claim: Claim, measured: Measured, networks: Networks, which: str) -> _Shown:
-    """Labels are those of the images where they are the network's classes; otherwise, and with fresh weights, its own answers."""
-    network = networks(which)
-    n = n_affordable(measured, 1, BUDGET, MOST_IMAGES, FEWEST_IMAGES)
-    by_label = which == TRAINED and not measured.mismatch
-    images = measured.images
-    images = images[np.flatnonzero(images.labels >= 0)] if by_label else images
-    images = images.limited(n if which == TRAINED else -(-n // N_FRESH), measured.seed)
-    given: list[torch.Tensor] = []
-
-    def batches(network: Network) -> Any:
-        for batch in images.stream(network.preprocess.prepare_one):
-            if len(batch):
-                given.append(batch.labels)
-                yield batch.inputs
-
-    kept = keep(network, batches(network))
-    labels = torch.cat(given) if by_label else kept.logits.argmax(1)
-    classes = np.unique(labels.numpy())
-    most = _n_classes(claim, kept, network)
-    most = most if which == TRAINED else -(-most // N_FRESH)
-    drawn = measured.rng(f"{claim.key} {which}").permutation(classes)[:most] if len(classes) > 1 else classes[:0]
-    sharpness = 1.0 if which == TRAINED else _as_sharp(kept)
-    return _Shown(kept, labels, tuple(int(one) for one in np.sort(drawn)), sharpness)
-
-
-def _n_classes(claim: Claim, kept: Kept, network: Network) -> int:
-    """How many classes are asked; fewer where the head has to be computed anew for each."""
-    if kept.slopes is not None:
-        return claim.n_sampled
-    macs = sum(network.layers[step.name].n_macs for step in kept.head.steps if step.is_layer)
-    return int(max(FEWEST_COSTLY, min(claim.n_sampled, HEAD_BUDGET // max(PASSES * macs, 1))))
-
-
-def _as_sharp(kept: Kept, wanted: float = 0.8) -> float:
-    """What logits are multiplied by to make the mean probability of the answers so: fresh weights shall have something to lose."""
-    low, high = 1e-3, 1e6
-    for _ in range(60):
-        middle = (low * high) ** 0.5
-        sure = float((middle * kept.logits).softmax(1).max(1).values.mean())
-        low, high = (middle, high) if sure < wanted else (low, middle)
-    return low
-
-
-def _measured(measured: Measured, shown: _Shown, which: str, wanted: int) -> Row:
-    rng = measured.rng(f"dense_readout {which} {wanted}")
-    others = np.setdiff1d(np.unique(shown.labels.numpy()), [wanted])
-    found = by_class(shown.kept, shown.labels, wanted, int(rng.choice(others)), rng, shown.sharpness)
-    head = shown.kept.head
-    return found.as_dict() | {"which": which, "layer": head.layer, "head": head.words, "n_layer": head.n_units}
 
 
 # ---------------------------------------------------------------------------------------------------- what counts as a hit
@@ -226,7 +146,7 @@ def _controls(known: list[Row], fresh: list[Row]) -> list[Control]:
     if fresh:
         what = (
             f"The same for {len(fresh)} classes of the same architecture with weights that have learned nothing, drawn {N_FRESH} "
-            "times, whose own answers stand for the labels."
+            "times, whose own answers stand for the labels; their logits are scaled until these have .8 on average."
         )
         found.append(Control("fresh weights", what, _share(_hits(fresh))))
     return found
@@ -254,9 +174,9 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     enough = np.median([row["n_enough"] for row in known if row["n_enough"] is not None])
     text = (
         f"{row['layer']} has {row['n_layer']} units, which {row['head']} turns into classes. Without its {len(row['top'])} "
-        f"strongest a class falls by {fall:.0f} points of {by}, without random others (those most alike in activity, "
-        f"{active:.0f} % of theirs on its images) by {matched:.0f}; the other classes lose {loss:.1f}. Set to zero rather than to "
-        f"their mean: {zero:.0f} against {matched_zero:.0f}. {sum(_hits(known))} of {len(known)} known classes hang on them "
+        f"strongest a class falls by {_whole(fall)} points of {by}, without random others (those most alike in activity, "
+        f"{active:.0f} % of theirs on its images) by {_whole(matched)}; the other classes lose {loss:.1f}. Set to zero rather than to "
+        f"their mean: {_whole(zero)} against {_whole(matched_zero)}. {sum(_hits(known))} of {len(known)} known classes hang on them "
         f"alone, {100 * value.value:.0f} % (95 % interval {100 * value.low:.0f} to {100 * value.high:.0f}). "
         f"{need['signed']:.0f} units make 90 % of a logit ({need['centred']:.0f} of what is particular to the image), "
         f"{enough:.0f} keep the prediction."
@@ -269,6 +189,10 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     if any(row["same"] for row in known):
         text += " Where a class has fewer than 4 images its units were chosen on the images they are measured on."
     return text.replace(" -", " −")
+
+
+def _whole(points: float) -> str:
+    return f"{round(points):d}".replace("-", "−")
 
 
 def _removed(row: Row, fill: str = "mean") -> float:
@@ -301,11 +225,42 @@ def _evidence(measured: Measured, known: list[Row], fresh: list[Row], controls: 
     ]
 
 
+def _sections(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """How well the network is read anew, whole and without sections, beside fresh weights; nothing where that was not measured."""
+    found = {row["which"]: row for row in rows if SECTIONS in row}
+    if TRAINED not in found:
+        return []
+    own = found.pop(TRAINED)
+    whole = share(*own[SECTIONS][WHOLE]).value
+    bars, notes = [], list(own["said"])
+    for name, hits in own[SECTIONS].items():
+        bars.append(_bar("the whole network" if name == WHOLE else f"without {name}", share(*hits)))
+    bars += [_bar("fresh weights, whole", share(*row[SECTIONS][WHOLE]), control=True) for row in found.values()]
+    if own["more_than_the_sum"] is not None:
+        more = 100 * own["more_than_the_sum"]
+        notes.append(f"Both together cost {more:+.0f} points more than one by one.".replace("-", "−"))
+    lost = [f"{name} {100 * (whole - share(*hits).value):.0f}" for name, hits in own[SECTIONS].items() if name != WHOLE]
+    words = (
+        "Nothing is trained again: the last layer is read anew by ridge regression, learned from half of the images."
+    )
+    if lost:
+        words += f" Points lost without: {', '.join(lost)}."
+    return [
+        {
+            "panel": "bars",
+            "title": "Accuracy with sections left out and the last layer read anew",
+            "words": " ".join([words, *notes]),
+            "unit": "fraction",
+            "bars": bars,
+        }
+    ]
+
+
 def _curve(known: list[Row]) -> dict[str, Any]:
     """Classes with nothing but their strongest units."""
     series = []
     for name, key, control in (("images of the class", "kept", False), ("other images, by mistake", "mistaken", True)):
-        bands = [_mean([row[key][i] for row in known]) for i in range(len(known[0]["numbers"]))]
+        bands = [_within(_mean([row[key][i] for row in known])) for i in range(len(known[0]["numbers"]))]
         parts = {part: [getattr(band, part) for band in bands] for part in ("value", "low", "high")}
         series.append(
             {"name": name, "values": parts["value"], "low": parts["low"], "high": parts["high"], "control": control}
@@ -364,6 +319,11 @@ def _mean(values: Sequence[float]) -> Interval:
         return exact(float(known.mean()) if len(known) else float("nan"))
     half = 1.96 * float(known.std(ddof=1)) / len(known) ** 0.5
     return Interval(float(known.mean()), float(known.mean()) - half, float(known.mean()) + half)
+
+
+def _within(band: Interval) -> Interval:
+    """The interval of a mean of shares, cut off where shares end."""
+    return Interval(band.value, max(0.0, band.low), min(1.0, band.high))
 
 
 def _bar(name: str, value: Interval, *, control: bool = False) -> dict[str, Any]:

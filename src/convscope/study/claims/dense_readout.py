@@ -175,9 +175,9 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     text = (
         f"{row['layer']} has {row['n_layer']} units, which {row['head']} turns into classes. Without its {len(row['top'])} "
         f"strongest a class falls by {_whole(fall)} points of {by}, without random others (those most alike in activity, "
-        f"{active:.0f} % of theirs on its images) by {_whole(matched)}; the other classes lose {loss:.1f}. Set to zero rather than to "
-        f"their mean: {_whole(zero)} against {_whole(matched_zero)}. {sum(_hits(known))} of {len(known)} known classes hang on them "
-        f"alone, {100 * value.value:.0f} % (95 % interval {100 * value.low:.0f} to {100 * value.high:.0f}). "
+        f"{active:.0f} % of theirs on its images) by {_whole(matched)}; the other classes lose {loss:.1f}. Set to zero rather "
+        f"than to their mean: {_whole(zero)} against {_whole(matched_zero)}. {sum(_hits(known))} of {len(known)} known classes "
+        f"hang on them alone, {100 * value.value:.0f} % (95 % interval {100 * value.low:.0f} to {100 * value.high:.0f}). "
         f"{need['signed']:.0f} units make 90 % of a logit ({need['centred']:.0f} of what is particular to the image), "
         f"{enough:.0f} keep the prediction."
     )
@@ -191,7 +191,7 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     return text.replace(" -", " −")
 
 
-def _whole(points: float) -> str:
+def _whole(points: Any) -> str:
     return f"{round(points):d}".replace("-", "−")
 
 

@@ -3,6 +3,8 @@
 #   make test   the same environment with the test extras: style, types, all tests
 PYTHON ?= python3
 VENV := .venv
+# Tests run in so many processes, of one thread each.
+JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -23,8 +25,9 @@ style: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
+unit: export OMP_NUM_THREADS ?= 1
 unit: $(VENV)/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 bench: $(VENV)/installed-test
 	for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

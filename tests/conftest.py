@@ -18,6 +18,7 @@ def _operators_torchvision_needs() -> "torch.library.Library | None":
 
 
 _LIBRARY = _operators_torchvision_needs()  # the definitions last as long as this object
+os.environ.pop("COLUMNS", None)  # processes of pytest-xdist have it; what is printed here is as wide as in a pipe
 
 
 @pytest.fixture(scope="session")

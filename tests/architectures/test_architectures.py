@@ -5,12 +5,10 @@ from math import prod
 
 import pytest
 import torch
-from small_networks import randomized, relative_error
+from randomized_networks import randomized_network
+from small_networks import relative_error
 
 from convscope.network import Network, load
-from convscope.network.origin import Request
-from convscope.network.spec import Spec
-from convscope.registry import lookup
 
 SMALL = (96, 128)  # y, x; not square: rows and columns cannot be mixed up
 OWN = None  # these take images of one size only
@@ -86,7 +84,7 @@ WITH_UNUSED_HEADS = ("torchvision:googlenet", "torchvision:inception_v3")  # the
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ARCHITECTURES)
 def test_graph_computes_what_the_module_computes(spec: str) -> None:
-    net = _randomized_network(spec)
+    net = randomized_network(spec, ARCHITECTURES[spec])
     y, x = net.input_shape[1:]
     inputs = torch.randn(2, 3, y, x, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -112,14 +110,6 @@ def assert_says_the_same(net: Network, inputs: torch.Tensor, expected: torch.Ten
         precise = copy.deepcopy(net.module).double()(inputs.double())
         assert relative_error(expected, precise) > tolerance / 10, "rounding is no excuse here"
         assert relative_error(net.to(dtype=torch.float64)(inputs), precise) < 1e-6
-
-
-def _randomized_network(spec: str) -> Network:
-    parsed = Spec.parse(spec)
-    torch.manual_seed(0)
-    origin = lookup("source", parsed.source)(Request(parsed))
-    size = ARCHITECTURES[spec] or origin.input_shape[1:]
-    return load(randomized(origin.model, size), size=size, n_channels=3)
 
 
 @pytest.mark.parametrize("spec", ["timm:lcnet_035", "torchvision:squeezenet1_1"])

@@ -5,13 +5,11 @@ import copy
 import pytest
 import torch
 from captum.attr import GuidedBackprop as CaptumGuided
-from small_networks import randomized, relative_error
+from randomized_networks import randomized_network
+from small_networks import relative_error
 
 from convscope.instruments.attribution import Deconvnet, DeepLIFT, Gradient, GuidedBackprop
-from convscope.network import Network, load
-from convscope.network.origin import Request
-from convscope.network.spec import Spec
-from convscope.registry import lookup
+from convscope.network import Network
 
 SMALL = (64, 80)  # y, x
 # One of each way of building (the others of test_architectures.py are made of the same operations).
@@ -42,7 +40,7 @@ CAPTUM_HOOKS_NOTHING = ("googlenet", "mobilenet_v2", "efficientnet_b0", "convnex
 @pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting backward hooks")
 @pytest.mark.parametrize("spec", ARCHITECTURES)
 def test_each_is_what_it_promises(spec: str) -> None:
-    net = _randomized_network(spec)
+    net = randomized_network(spec, ARCHITECTURES[spec])
     inputs = torch.randn(2, *net.input_shape, generator=torch.Generator().manual_seed(1))
     gradient = assert_the_gradient_is_autograds(net, inputs)
     assert_deeplift_completes(net, inputs)
@@ -77,11 +75,3 @@ def assert_deeplift_completes(net: Network, inputs: torch.Tensor) -> None:
     assert not DeepLIFT.refuses(net.graph)
     if float(DeepLIFT()(net, inputs, TARGETS).error.max()) >= 1e-4:
         assert float(DeepLIFT()(net.to(dtype=torch.float64), inputs, TARGETS).error.max()) < 1e-5
-
-
-def _randomized_network(spec: str) -> Network:
-    parsed = Spec.parse(spec)
-    torch.manual_seed(0)
-    origin = lookup("source", parsed.source)(Request(parsed))
-    size = ARCHITECTURES[spec]
-    return load(randomized(origin.model, size), size=size, n_channels=3)

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_networks import randomized, relative_error
+from randomized_networks import randomized_network
+from small_networks import relative_error
 
 from convscope.images import Preprocess
 from convscope.instruments.attribution.baseline import baseline_inputs
-from convscope.network import Network, load
-from convscope.network.origin import Request
-from convscope.network.spec import Spec
-from convscope.registry import lookup
+from convscope.network import Network
 
 SMALL = (96, 128)  # y, x; not square: rows and columns cannot be mixed up
 WINDOWS, STRIDES, FILLS = (8, 16, 32, 64), (4, 8, 16, 32), ("zero", "mean", "blur", "noise")
@@ -57,7 +55,7 @@ ARCHITECTURES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", ARCHITECTURES)
 def test_the_local_walk_says_what_the_network_says(spec: str) -> None:
-    network, turn = _randomized_network(spec), list(ARCHITECTURES).index(spec)
+    network, turn = randomized_network(spec, ARCHITECTURES[spec][0]), list(ARCHITECTURES).index(spec)
     image = torch.randn(1, 3, *ARCHITECTURES[spec][0], generator=torch.Generator().manual_seed(turn))
     asked = []
     for i, window in enumerate(WINDOWS):
@@ -114,11 +112,3 @@ def _filled(image: torch.Tensor, fill: torch.Tensor, top: tuple[int, int], windo
     changed = image.clone()
     changed[:, :, y, x] = fill[:, :, y, x]
     return changed
-
-
-def _randomized_network(spec: str) -> Network:
-    parsed = Spec.parse(spec)
-    torch.manual_seed(0)
-    origin = lookup("source", parsed.source)(Request(parsed))
-    size = ARCHITECTURES[spec][0]
-    return load(randomized(origin.model, size), size=size, n_channels=3)

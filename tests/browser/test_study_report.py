@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from few_measured import few_measured
 from planted import planted_images, planted_network
 from playwright.sync_api import expect
 from watching import Watched, open_all
@@ -13,7 +14,8 @@ import convscope as cs
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> cs.Study:
-    return cs.why(planted_network(), planted_images(60), tmp_path_factory.mktemp("study") / "s", form="float32")
+    with few_measured():
+        return cs.why(planted_network(), planted_images(60), tmp_path_factory.mktemp("study") / "s", form="float32")
 
 
 def test_the_report_of_a_study_shows_its_findings(show: Callable[..., Watched], study: cs.Study) -> None:

@@ -1,7 +1,7 @@
 """Do optimised images show what was planted?  Found by measurement; statistics, terms and regularisers against closed forms."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import pi
 
@@ -389,6 +389,15 @@ def test_ctrl_c_returns_what_is_there(planted: cs.Network, when: int) -> None:
     )
 
 
+@pytest.fixture
+def _heeds_ctrl_c() -> Iterator[None]:
+    """Also where the tests were started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeds_ctrl_c")
 def test_ctrl_c_leaves_out_what_was_not_begun(planted: cs.Network) -> None:
     def stop(step: int, objectives: object, images: torch.Tensor) -> None:
         if step == 3:

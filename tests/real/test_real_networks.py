@@ -49,6 +49,7 @@ KNOWN = [
 def test_accuracy_is_what_it_is_known_to_be(
     data_dir: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     spec: str,
     weights: str,
     images: str,
@@ -60,6 +61,8 @@ def test_accuracy_is_what_it_is_known_to_be(
     if options == ("CLASSES",):
         options = ("--classes", str(data_dir / "labels" / "imagenet_classes.json"))
     path = str(data_dir / "weights" / f"{weights}.safetensors")
+    # As many as equality is tested on; how fast the formats are is not asked here.
+    monkeypatch.setattr("convscope.network.check.MOST_EXAMPLES", 4)
     with pytest.raises(SystemExit) as stopped:
         main(["check", spec, str(data_dir / images), "--weights", path, "--json", "--quiet", *options])
     assert not stopped.value.code

@@ -1,38 +1,20 @@
 """Studies that several tests look at, each made once."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from few_measured import AS_IT_IS, few_measured
 from planted import planted_images, planted_network
 
 import convscope as cs
-from convscope.study import patterns
-from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions, dense_readout
-
-FEW = (  # what studies measure one by one here, where that is not what is tested
-    (WhyThesePredictions, "n_sampled", 8),
-    (dense_readout, "MOST_IMAGES", 120),
-    (dense_readout, "FEWEST_IMAGES", 60),
-    (DeconvnetPictures, "n_sampled", 6),
-    (PreferredPatterns, "n_sampled", 3),
-    (PreferredPatterns, "n_classes", 2),
-    (patterns, "OF_UNITS", replace(patterns.OF_UNITS, n_steps=6)),
-    (patterns, "OF_CLASSES", replace(patterns.OF_CLASSES, n_steps=6)),
-    (patterns, "RAW_ASCENT", replace(patterns.RAW_ASCENT, n_steps=6)),
-)
-AS_IT_IS = [(where, name, getattr(where, name)) for where, name, _ in FEW]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _few_measured():
-    for where, name, value in FEW:
-        setattr(where, name, value)
-    yield
-    for where, name, value in AS_IT_IS:
-        setattr(where, name, value)
+    with few_measured():
+        yield
 
 
 @pytest.fixture
@@ -65,7 +47,8 @@ def fresh_study(tmp_path_factory: pytest.TempPathFactory, scenes: cs.Images) -> 
     """The built-in network with weights that have learned nothing, shown scenes with their true labels."""
     net = cs.load("builtin:world")
     fresh = net.fresh(7, net.preprocess([scenes[i] for i in range(8)]))
-    return cs.why(fresh, scenes, tmp_path_factory.mktemp("fresh") / "study", form="float32")
+    only = ["accuracy", "class_selectivity", "weight_sharing"]
+    return cs.why(fresh, scenes, tmp_path_factory.mktemp("fresh") / "study", only=only, form="float32")
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from planted import planted_images, planted_network
 
 import convscope as cs
-from convscope.study import patterns
+from convscope.study import chapters, patterns
 from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
 from convscope.sweep import engine
 
 N_MOMENTS, N_TIMES = 20, 6
 
 
-def make(folder: Path, die_at: int = 0) -> int:
-    """The study, unless the process dies at that call; how many calls there were."""
+def make(folder: Path, die_at: int = 0, *, counted: bool = True) -> int:
+    """The study, unless the process dies at that call; how many calls there were, if they are counted, which takes its time."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -37,7 +37,7 @@ def make(folder: Path, die_at: int = 0) -> int:
         if calls == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.setprofile(count)
+    sys.setprofile(count if counted else None)
     cs.why(NETWORK, IMAGES, folder, batch_size=5, form="float32", workers=1)
     sys.setprofile(None)
     return calls
@@ -48,7 +48,7 @@ def forked(folder: Path, die_at: int = 0) -> int:
     process = os.fork()
     if not process:
         torch.set_num_threads(1)  # torch renews its pool of threads after a fork, in the first thread that asks
-        make(folder, die_at)
+        make(folder, die_at, counted=die_at > 0)
         os._exit(0)
     ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     print(folder.name, die_at, ended, flush=True)
@@ -61,12 +61,13 @@ if __name__ == "__main__":
     WhyThesePredictions.n_sampled = DeconvnetPictures.n_sampled = PreferredPatterns.n_sampled = (
         PreferredPatterns.n_classes
     ) = 2
+    chapters.MOST_PAGES = 4
     for name in ("OF_UNITS", "OF_CLASSES", "RAW_ASCENT"):
         setattr(patterns, name, replace(getattr(patterns, name), n_steps=2))
     NETWORK, IMAGES = planted_network(), planted_images(32)
     root = Path(sys.argv[1])
     with TemporaryDirectory() as other:  # imports what is imported late, and counts
-        make(Path(other) / "first")
+        make(Path(other) / "first", counted=False)
         n_calls = make(Path(other) / "second")
     forked(root / "whole")
     moments = random.Random(0)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -386,10 +387,17 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> cs.Study:
+    """A study of which copies are damaged."""
+    folder = tmp_path_factory.mktemp("sound") / "s"
+    return cs.why(planted_network(), planted_images(12), folder, only=["weight_sharing"], form="float32")
+
+
 @pytest.mark.parametrize(("name", "content"), [(name, content) for name, parts in DAMAGE.items() for content in parts])
-def test_a_damaged_study_is_refused_in_words(tmp_path: Path, name: str, content: str | None) -> None:
+def test_a_damaged_study_is_refused_in_words(sound: cs.Study, tmp_path: Path, name: str, content: str | None) -> None:
     net, images = planted_network(), planted_images(12)
-    folder = cs.why(net, images, tmp_path / "s", only=["weight_sharing"], form="float32").folder
+    folder = shutil.copytree(sound.folder, tmp_path / "s")
     if content is None:
         (folder / name).unlink()
     else:

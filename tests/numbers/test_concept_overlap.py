@@ -378,6 +378,28 @@ def test_a_tie_is_on_as_a_whole_or_not_at_all(n_above: int) -> None:
     )  # within a step nothing is told apart
 
 
+def test_a_unit_that_is_silent_but_at_a_rare_concept_is_on_there_and_a_dead_one_nowhere() -> None:
+    """Fewer neurons than the top .5 % are on: the conventional threshold is silence, above which the original asks a unit to be."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((40, 2, *SIZE), bool)
+    for rare, other in masks:
+        y, x = rng.integers(0, SIZE[0] - 1), rng.integers(0, SIZE[1] - 2)
+        rare[y : y + 1, x : x + 2] = True  # 2 of 714 pixels
+        other[rng.integers(0, 10) :, : rng.integers(5, 20)] = True
+    maps = np.zeros((40, 2, *SIZE), np.float32)
+    maps[:, 0] = masks[:, 0] * rng.uniform(1, 2, (40, *SIZE))
+    images = cs.images(np.zeros((40, *SIZE, 3), np.uint8))
+    by_id = {name: Masks(mask, np.ones(2, bool)) for name, mask in zip(images.ids, masks, strict=True)}
+    found = collect(images, Given(("rare", "other"), by_id), PLAIN, size=SIZE, n_pixels=SIZE[0] * SIZE[1], n_null=1)
+    gauge = gauge_of(torch.from_numpy(maps), found.labelled)
+    gauge.update(Response("layer", torch.from_numpy(maps), keys_of(images)))
+    result = evaluated(found, {"layer": {"overlap": gauge.result()}}).layers["layer"]
+    assert result.top.area[:, 0] == pytest.approx([masks[:, 0].mean(), 0], abs=1e-6)
+    assert result.top.iou[:, 0] == pytest.approx([1, 0], abs=1e-6)
+    assert result.top.lift[0, 0] == pytest.approx(1 / masks[:, 0].mean(), rel=1e-3)
+    assert result.at_its_strongest[:, 0].tolist() == [True, False]
+
+
 def planted_scenes(n: int, seed: int = 0) -> tuple[cs.Images, Given]:
     """Grey noise with a red square, a wheel (its hub is labelled) and a dark square; and a disc that is not there."""
     rng = np.random.default_rng(seed)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from few_measured import AS_IT_IS, few_measured
@@ -31,10 +30,8 @@ def planted_study(tmp_path_factory: pytest.TempPathFactory) -> cs.Study:
 
 @pytest.fixture(scope="session")
 def scenes() -> cs.Images:
-    """Scenes of the built-in world, drawn once."""
-    drawn = cs.images("builtin:world?n=400&seed=5")
-    pixels = np.stack([picture.pixels for picture in drawn])
-    return cs.images(pixels, labels=drawn.labels.tolist())
+    """Scenes of the built-in world, whose masks are known."""
+    return cs.images("builtin:world?n=400&seed=5")
 
 
 @pytest.fixture(scope="session")

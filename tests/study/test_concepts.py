@@ -14,6 +14,8 @@ from convscope.finding import Verdict
 from convscope.images.concepts.world_masks import WorldMasks
 from convscope.see.dissected import Dissected
 from convscope.study.chapters import read_chapters
+from convscope.study.claim import Measured
+from convscope.study.detected import held
 
 CLAIMS = ("unit_detectors", "unit_axes", "concept_level", "distributed_concepts")
 N = 300
@@ -96,6 +98,18 @@ def test_where_a_unit_is_on_is_drawn_as_it_was_counted(dissected: Dissected, wor
         there = mask.values[[str(c) for c in WorldMasks().concepts].index("part: wheel")].ravel()
         joint, either = joint + (on.numpy() & there).sum(), either + (on.numpy() | there).sum()
     assert joint / either == pytest.approx(best.iou, abs=0.03)  # 64 pixels of 4,096 were counted
+
+
+@pytest.mark.parametrize("n", [11, 60])
+def test_draws_of_held_concepts_scatter_as_a_bootstrap_does(n: int, world: cs.Images) -> None:
+    """Of a mean, for which both can be had."""
+    measured = Measured(cs.load("builtin:world"), world, ())
+    values = np.random.default_rng(n).normal(size=n)
+    drawn = held(measured, n, 4000)
+    assert (drawn.sum(axis=1) == (n + 1) // 2).all()
+    scatter = np.std([values[row].mean() for row in drawn])
+    again = values[np.random.default_rng(1).integers(0, n, (4000, n))].mean(axis=1)
+    assert scatter == pytest.approx(again.std(), rel=0.12)
 
 
 def test_every_concept_and_layer_has_a_page(study: cs.Study) -> None:

@@ -26,11 +26,13 @@ def mean_of(measured: Measured, each: np.ndarray) -> Interval:
 
 
 def held(measured: Measured, n_concepts: int, n_draws: int = 200) -> np.ndarray:
-    """Which concepts each of some draws holds, truth values `draw concept`: for what is no mean over concepts."""
-    picked = measured.rng("concepts").integers(0, n_concepts, (n_draws, n_concepts))
-    found = np.zeros((n_draws, n_concepts), bool)
-    found[np.arange(n_draws)[:, None], picked] = True
-    return found
+    """Which concepts each of some draws holds, truth values `draw concept`: for what is no mean over concepts.
+
+    Half of them, none twice: such draws scatter as much as those of a bootstrap (Shao and Wu 1989, Ann. Statist. 17:1176), and a
+    concept that is there counts once. What a bootstrap happens to hold, 63 of 100, would scatter by a quarter less.
+    """
+    order = measured.rng("concepts").permuted(np.tile(np.arange(n_concepts), (n_draws, 1)), axis=1)
+    return order < (n_concepts + 1) // 2
 
 
 def of_concepts(measured: Measured, found: Detected) -> np.ndarray:

@@ -55,7 +55,7 @@ def why(
     _check_other(network, other)
     shown, mismatch = labelled(open_images(images, limit=limit, seed=seed), network)
     _check_apart(folder, shown)
-    question = question_of(network, shown, layers, seed, mismatch, other, sources_of(shown, concepts))
+    question = question_of(network, shown, layers, seed, mismatch, other, _sources(network, shown, concepts))
     claims, units = chosen_claims(only), chosen_units(network, cards)
     with on_disk.writing(folder):
         asked = described(question, limit=limit, batch_size=batch_size)
@@ -73,6 +73,13 @@ def why(
         if missing or made or not (folder / on_disk.REPORT).exists():
             study.report()
         return study
+
+
+def _sources(network: Network, images: Images, concepts: Sequence[str | Source]) -> tuple[Source, ...]:
+    """Where concepts come from; nothing is found by default in images whose channels are no colours."""
+    if not concepts and network.input_shape[0] not in (1, 3):
+        return ()
+    return sources_of(images, concepts)
 
 
 def _missing(claims: Sequence[Claim], manifest: dict[str, Any], asked: dict[str, Any], *, anew: bool) -> list[Claim]:

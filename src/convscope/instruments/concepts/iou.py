@@ -93,10 +93,11 @@ def at_top(found: Tails, neurons: np.ndarray, first: np.ndarray, top: float = TO
     """The overlap at the conventional threshold: the one that a share `top` of the unit's neurons is not below.
 
     `neurons` (`unit level`) are those of each level or a higher one, `first` (`unit threshold`) the first level beyond each
-    threshold. A level counts as one value: a tie is on as a whole, wherever it lies between two thresholds. Pixels are taken to
-    come on in step with the neurons.
+    threshold. A level counts as one value: a tie is on as a whole, wherever it lies between two thresholds. Only silence is not: a
+    unit that is silent in all but fewer neurons than a share `top` is on where it is not, as in the original, which asks for more
+    than the quantile. Pixels are taken to come on in step with the neurons.
     """
-    level = np.maximum((neurons >= top * neurons[:, :1]).sum(axis=1, keepdims=True) - 1, 0)  # the quantile's
+    level = np.maximum((neurons >= top * neurons[:, :1]).sum(axis=1, keepdims=True) - 1, 1)  # the quantile's; 0 is silence
     below = np.maximum((first <= level).sum(axis=1, keepdims=True) - 1, 0)  # the threshold below it
     last = first.shape[1] - 1
     after = np.where(below < last, np.take_along_axis(first, np.minimum(below + 1, last), 1), neurons.shape[1])

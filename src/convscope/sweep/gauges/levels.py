@@ -67,6 +67,8 @@ def levels_from(values: np.ndarray, n_bins: int = 24, neurons: np.ndarray | None
 
 def _chosen(ordered: np.ndarray, near_top: np.ndarray, n_bins: int) -> Levels:
     """The same, of values in ascending order."""
+    if not ordered.shape[1]:  # of no image a finite value is known: any threshold will do
+        ordered = near_top = np.zeros((len(ordered), 1), np.float32)
     low = ordered[:, int(LOWEST_QUANTILE * (ordered.shape[1] - 1))]
     ends = (part[:, int(np.ceil(HIGHEST_QUANTILE * (part.shape[1] - 1)))] for part in (ordered, near_top))
     high = np.maximum(*ends)

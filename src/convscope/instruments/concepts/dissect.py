@@ -19,6 +19,7 @@ from convscope.instruments.concepts.together.directions import Directions, direc
 from convscope.network import Network
 from convscope.sweep.engine import Gauges, keys_of, n_units, sweep
 from convscope.sweep.gauges import AtPixels, Peaks
+from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
 
 N_READ = 6  # layers, spread over the depth, whose units are also read together
 PEAKS, VALUES = "peaks", "at_pixels"
@@ -175,6 +176,8 @@ def _concluded(
         for layer, own in gauges.items():
             if VALUES in own:
                 values = own[VALUES].result()
+                if not all((values.seen & (labels.pixels.labelled.half == half)).any() for half in (CHOOSE, MEASURE)):
+                    continue  # in one half no image gave finite values
                 read[layer] = directions(labels.pixels, layer, values, single.layers[layer], seed=seed)
     if labels.whole is not None:
         of_images = {layer: image_level(labels.whole, gauges[layer][PEAKS].result()) for layer in gauges}

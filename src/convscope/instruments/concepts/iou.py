@@ -97,7 +97,8 @@ def at_top(found: Tails, neurons: np.ndarray, first: np.ndarray, top: float = TO
     unit that is silent in all but fewer neurons than a share `top` is on where it is not, as in the original, which asks for more
     than the quantile. Pixels are taken to come on in step with the neurons.
     """
-    level = np.maximum((neurons >= top * neurons[:, :1]).sum(axis=1, keepdims=True) - 1, 1)  # the quantile's; 0 is silence
+    level = (neurons >= top * neurons[:, :1]).sum(axis=1, keepdims=True) - 1  # the quantile's
+    level = np.maximum(level, 1)  # 0 is silence
     below = np.maximum((first <= level).sum(axis=1, keepdims=True) - 1, 0)  # the threshold below it
     last = first.shape[1] - 1
     after = np.where(below < last, np.take_along_axis(first, np.minimum(below + 1, last), 1), neurons.shape[1])

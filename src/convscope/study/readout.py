@@ -79,11 +79,15 @@ def _read(key: str, n_classes: int, measured: Measured, networks: Networks, whic
                 yield batch.inputs
 
     kept = keep(network, batches(network))
-    labels = torch.cat(given) if by_label else kept.logits.argmax(1)
+    sound = (kept.values.flatten(1).isfinite() & kept.logits.isfinite().all(1, keepdim=True)).all(1)
+    kept = Kept(kept.head, kept.values[sound], kept.logits[sound], kept.onward)  # others say nothing
+    labels = torch.cat(given)[sound] if by_label else kept.logits.argmax(1)
     classes = np.unique(labels.numpy())
+    if len(classes) < 2:
+        return _Shown(kept, labels, (), 1.0)
     most = _n_classes(n_classes, kept, network)
     most = most if which == TRAINED else -(-most // N_FRESH)
-    drawn = measured.rng(f"{key} {which}").permutation(classes)[:most] if len(classes) > 1 else classes[:0]
+    drawn = measured.rng(f"{key} {which}").permutation(classes)[:most]
     sharpness = 1.0 if which == TRAINED else _as_sharp(kept)
     return _Shown(kept, labels, tuple(int(one) for one in np.sort(drawn)), sharpness)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from convscope.images import Picture as Picture
     from convscope.images import Preprocess as Preprocess
     from convscope.images import images as images
+    from convscope.images.concepts import open_concepts as open_concepts
     from convscope.images.world import World as World
     from convscope.instruments.appearance import Direction as Direction
     from convscope.instruments.appearance import Fourier as Fourier
@@ -61,6 +62,9 @@ if TYPE_CHECKING:
     from convscope.instruments.attribution import Shapley as Shapley
     from convscope.instruments.attribution import SmoothGrad as SmoothGrad
     from convscope.instruments.attribution import Target as Target
+    from convscope.instruments.concepts import attribute_to_concepts as attribute_to_concepts
+    from convscope.instruments.concepts import concept_vectors as concept_vectors
+    from convscope.instruments.concepts import sensitivities as sensitivities
     from convscope.intervals import Interval as Interval
     from convscope.network import Network as Network
     from convscope.network import load as load
@@ -93,9 +97,6 @@ _HOMES = {
     # what a unit looks for
     "see": "convscope.see",
     "Sheet": "convscope.see",
-    # what units mean
-    "dissect": "convscope.see",
-    "Dissected": "convscope.see",
     # ... by one instrument alone
     **dict.fromkeys(
         (
@@ -104,6 +105,11 @@ _HOMES = {
         ),
         "convscope.instruments.appearance",
     ),
+    # what units mean
+    "dissect": "convscope.see",
+    "Dissected": "convscope.see",
+    "open_concepts": "convscope.images.concepts",
+    **dict.fromkeys(("concept_vectors", "sensitivities", "attribute_to_concepts"), "convscope.instruments.concepts"),
     # why this prediction
     "explain": "convscope.answer",
     "compare": "convscope.answer",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -336,19 +337,36 @@ def test_the_best_unit_is_that_of_a_search_over_all_units_and_thresholds() -> No
     choose, measure = (found.labelled.half == half for half in (CHOOSE, MEASURE))
     for concept in range(2):
         there, reached = columns[:, :, concept], {}
-        for unit in range(9):
-            own = values[..., unit]
+        for unit, sign in product(range(9), (1, -1)):  # on above a threshold, or below it
+            own = sign * values[..., unit]
             for cut in np.unique(own[choose]):
                 on = own[choose] >= cut
-                reached[unit, cut] = (on & there[choose]).sum() / (on | there[choose]).sum()
-        unit, cut = max(reached, key=reached.__getitem__)
+                reached[unit, sign, cut] = (on & there[choose]).sum() / (on | there[choose]).sum()
+        unit, sign, cut = max(reached, key=reached.__getitem__)
         assert result.best_unit[concept] == unit
-        assert reached[unit, cut] >= single.chosen[:, concept].max() - 1e-3
-        below = values[choose][..., unit]
-        on = values[measure][..., unit] > (cut + below[below < cut].max(initial=-np.inf)) / 2
+        assert reached[unit, sign, cut] >= single.chosen[:, concept].max() - 1e-3
+        below = sign * values[choose][..., unit]
+        on = sign * values[measure][..., unit] > (cut + below[below < cut].max(initial=-np.inf)) / 2
         expected = (on & there[measure]).sum() / (on | there[measure]).sum()
         assert result.versus.best_iou[concept] == pytest.approx(expected)
     assert keys_of(images).tolist() == list(range(30))
+
+
+def test_what_a_unit_tells_by_its_low_values_needs_no_second_unit() -> None:
+    maps = fields((60, 6, *SIZE), seed=2)
+    result = read(maps, given((maps[:, 3] < np.quantile(maps[:, 3], 0.1))[:, None]))
+    assert result.best_unit[0] == 3
+    assert result.versus.best_iou[0] > 0.9
+    assert not result.versus.beats[0]
+
+
+def test_where_the_sum_of_four_units_is_a_unit_nothing_is_spread() -> None:
+    maps = fields((80, 9, *SIZE), seed=7)
+    total = maps[:, :4].sum(axis=1)
+    result = read(maps, given((total > np.quantile(total, 0.9))[:, None]))
+    assert result.versus.beats[0]
+    assert result.made.best_iou[0] == pytest.approx(result.iou[0], abs=0.03)
+    assert not result.made.beats[0]
 
 
 # Little to go by

@@ -23,6 +23,7 @@ from convscope.instruments.concepts import chance, counting
 from convscope.instruments.concepts.chance import position_prior
 from convscope.instruments.concepts.collect import Collected, _pooled, collect, halves
 from convscope.instruments.concepts.counting import rotation
+from convscope.instruments.concepts.dissect import labels_of
 from convscope.instruments.concepts.image_level import image_level, precisions
 from convscope.instruments.concepts.iou import average_precision, cap, highest_between, tails
 from convscope.instruments.concepts.single_units import SingleUnits, evaluated, single_units
@@ -425,7 +426,8 @@ def planted_scenes(n: int, seed: int = 0) -> tuple[cs.Images, Given]:
 def planted_units() -> SingleUnits:
     images, source = planted_scenes(60)
     net = planted.detectors((48, 60))
-    found = collect(images, source, net.preprocess, size=(48, 60), n_pixels=700, n_null=20)
+    found = labels_of(net, images, [source], n_pixels=700).pixels  # as for everyone
+    assert found is not None
     return single_units(net, images, found, layers=["relu1", "relu2"], n_rotated=4)
 
 

@@ -537,7 +537,7 @@ def test_label_maps_as_camvid_has_them(tmp_path: Path) -> None:
         assert np.array_equal(found.void, np.broadcast_to(numbers == 3, found.values.shape))
         assert found.known.all()
         assert found.skipped == ()
-    assert source.strays(["a.jpg"]) == (("b.png", "no image has its name"),)
+    assert source.strays(["a.jpg"]) == (("b.png", "no image looked at has its name"),)
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "I;16", "1"])
@@ -741,7 +741,7 @@ def test_coco_joins_instances_keeps_overlap_and_takes_crowds_as_void(tmp_path: P
     recipe = Preprocess(resize=33, crop=(28, 40))
     seen = of(source, np.zeros((20, 30)), "val2017/a.jpg", recipe=recipe)
     assert np.array_equal(seen.values[car], as_seen((20, 30), recipe)(other))
-    assert source.strays(["a.jpg"]) == (("b.jpg", "no image has its name"),)
+    assert source.strays(["a.jpg"]) == (("b.jpg", "no image looked at has its name"),)
 
 
 def test_coco_annotations_that_cannot_be_used_are_skipped_one_by_one(tmp_path: Path) -> None:
@@ -1056,7 +1056,7 @@ def test_what_cannot_be_used_is_said_skipped_and_counted(tmp_path: Path) -> None
         "object: once: It is in 1 image, none of which is in the other half.",
         "2 skipped, the first '6.png': The mask is 3 x 5 pixels; the image is 4 x 5.",
         "1 skipped, the first '5.png': label 9 has no name; its 20 pixels are not counted",
-        "2 masks or examples not used, the first 'extra.png': no image has its name",
+        "2 masks or examples not used, the first 'extra.png': no image looked at has its name",
     )
     found = collect(images(tmp_path / "images")[:5], source, PLAIN, size=(4, 5), half=np.array([0, 0, 0, 0, 1]))
     assert "object: never: It is in none of the 5 images that say whether it is there." in found.said()

@@ -126,10 +126,15 @@ def _concept_pages(
     progress: "Progress",
 ) -> "Iterator[Sheet]":
     """The pages of concepts, all of one dissection."""
+    from convscope.images.concepts.opened import sources_of
     from convscope.see import dissect
+    from convscope.see.dissected import number_of
 
-    if not concept:
+    if not concept or shown is None:
         return
+    known = sources_of(shown, sources)
+    for name in concept if known else ():
+        number_of(name, known)  # what is misspelled is said before a long sweep
     found = dissect(network, shown, sources, limit=None, seed=seed, progress=progress)
     for name in concept:
         yield found.sheet(name)

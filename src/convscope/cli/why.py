@@ -170,11 +170,16 @@ def _print_skipped(study: "Study") -> None:
     skipped = study.manifest["images"]["skipped"]
     out = console()
     if skipped:
-        out.print(f"\n{len(skipped)} files could not be shown:", markup=False)
+        out.print(f"\n{len(skipped)} file{'s' if len(skipped) != 1 else ''} could not be shown:", markup=False)
         for skip in skipped[:MOST_NAMED]:
             out.print(f"  {skip['id']!r}: {skip['reason']}", markup=False)
         if len(skipped) > MOST_NAMED:
             out.print(f"  and {len(skipped) - MOST_NAMED} more (the report names all)", markup=False)
+    labels = study.manifest.get("labels_not_used", [])
+    if labels:
+        out.print("\nof the labels of concepts:", markup=False)
+        for line in labels[:MOST_NAMED]:
+            out.print(f"  {line}", markup=False)
     for row in study.manifest["not_finite"]:
         out.print(
             f"NaN or infinite values in {row['layer']} for {row['n_images']} images, left out there", markup=False

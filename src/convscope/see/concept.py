@@ -40,7 +40,7 @@ def concept_sheet(known: Dissected, concept: int) -> Sheet:
     testable = bool(pixels.testable[concept])
     answers = _answers(concept, best, read) if testable else []
     where = where_section(known.network, known.labels, concept, what.name, answers)
-    notes = [single.remarks.get(what, ""), "" if read is None else read.caution]
+    notes = ("" if read is None else read.caution, *known.labels.not_used)
     return Sheet(
         layer=None,
         unit=None,
@@ -65,6 +65,9 @@ def best_unit(known: Dissected, concept: int, single: SingleUnits | None = None)
     single = known.trained.single if single is None else single
     assert single is not None
     tops = {layer: own.chosen[:, concept] for layer, own in single.layers.items() if len(own.chosen)}
+    if single is known.trained.single:  # of those that detect it, if any do
+        found = {layer: np.where(known.detects[layer][:, concept], top, -1.0) for layer, top in tops.items()}
+        tops = found if max(top.max() for top in found.values()) >= 0 else tops
     layer = max(tops, key=lambda name: float(tops[name].max()))
     unit, own = int(tops[layer].argmax()), single.layers[layer]
     at = unit, concept
@@ -137,7 +140,11 @@ def _facts(known: Dissected, concept: int, best: BestUnit, read: Directions | No
     share = float(pixels.frequency[MEASURE, concept])
     found = [
         ("in images", f"{chose} of the half that chooses, {measured} of the half that measures"),
-        ("share of pixels", f"{100 * share:.2g} %, the IoU of what is on everywhere"),
+        ("share of pixels", f"{_percent(share)}, the IoU of what is on everywhere"),
+    ]
+    if not pixels.testable[concept]:
+        return tuple(found)
+    found += [
         (
             "best unit",
             f"{best.layer}:{best.unit}, average precision {best.precision:.2f} ({_lift(best.precision, share)})",
@@ -155,6 +162,11 @@ def _facts(known: Dissected, concept: int, best: BestUnit, read: Directions | No
             ("several units", f"{int(read.n_units[concept])} of {read.layer}, IoU {read.iou[concept]:.2f}{enough}")
         )
     return tuple(found)
+
+
+def _percent(share: float) -> str:
+    """Two digits of it, but whole points where there are more."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _lift(precision: float, frequency: float) -> str:
@@ -190,9 +202,10 @@ def _checks(known: Dissected, concept: int, best: BestUnit, read: Directions | N
         words = f"The best unit of fresh weights has IoU {max(others):.3f} in {draws}."
         found.append(_check("Beyond fresh weights", best.iou > max(others), words))
     if read is not None:
-        wrong = float(read.wrong[0].iou[concept]) if read.wrong else float("nan")
+        made = float(read.made.gain[concept])
         gain, low, high = (float(part[concept]) for part in (read.versus.gain, read.versus.low, read.versus.high))
-        words = f"{gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f}); under wrong labels they reach {wrong:.3f}."
+        words = f"{gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f})"
+        words += f"; where their sum is made a unit, several gain {made:+.3f} over it." if np.isfinite(made) else "."
         found.append(_check("Several units beyond one", bool(read.versus.beats[concept]), words.replace("-", "−")))
     return tuple(found)
 

@@ -67,14 +67,36 @@ class Dissected:
 
     def number_of(self, concept: str) -> int:
         """The place of a concept among those with masks."""
-        wanted = concept.casefold()
-        found = [i for i, one in enumerate(self.concepts) if wanted in (one.name.casefold(), str(one).casefold())]
-        if not found:
-            raise UnknownNameError("concept", concept, [one.name for one in self.concepts])
-        if len(found) > 1:
-            several = ", ".join(f"'{self.concepts[i]}'" for i in found)
-            raise UsageError(f"The concept '{concept}' was asked for.", f"It may be {several}.", "Give one of these.")
+        return number_of(concept, self.labels.sources)
+
+
+def number_of(concept: str, sources: Sequence[Source]) -> int:
+    """The place of a concept among those of all sources that have masks; nothing need be measured for that.
+
+    Raises UnknownNameError for one that is not there, UsageError where several are meant, or one that has no masks.
+    """
+    known, whole = (
+        [one for source in sources if source.per_pixel == per_pixel for one in source.concepts]
+        for per_pixel in (True, False)
+    )
+    found = _called(concept, known)
+    if len(found) > 1:
+        several = ", ".join(f"'{known[i]}'" for i in found)
+        raise UsageError(f"The concept '{concept}' was asked for.", f"It may be {several}.", "Give one of these.")
+    if found:
         return found[0]
+    if _called(concept, whole):
+        raise UsageError(
+            f"The page of the concept '{concept}' was asked for.",
+            "It is one of whole images: it is nowhere in them.",
+            "Give masks; or read `trained.of_images` of `dissect`.",
+        )
+    raise UnknownNameError("concept", concept, [one.name for one in known])
+
+
+def _called(name: str, concepts: Sequence[Concept]) -> list[int]:
+    wanted = name.casefold()
+    return [i for i, one in enumerate(concepts) if wanted in (one.name.casefold(), str(one).casefold())]
 
 
 def dissect(

@@ -161,7 +161,7 @@ def _units(known: Dissected, own: Detected, at: int) -> dict[str, Any]:
         "panel": "table",
         "title": title,
         "columns": ["unit", "detects best", "IoU", "by chance", "average precision", "concepts", "also"],
-        "align": ["right", "left", "right", "right", "right", "right", "left"],
+        "align": ["left", "left", "right", "right", "right", "right", "left"],
         "rows": rows,
     }
 

@@ -77,15 +77,20 @@ def _tile(network: Network, labels: Labels, concept: int, key: int, answers: Seq
     mask = masks.values[concept]
     if mask.shape != shown.shape[:2]:
         return None
+    seen = np.ones_like(mask) if masks.void is None else ~masks.void[concept]
     pieces = [("the concept", outlined(shown, mask, PX))]
     values = network.run(inputs, [answer.layer for answer in answers]) if answers else {}
     words = []
     for answer in answers:
         on = _on(network, labels, answer, values[answer.layer], mask.shape)
         pieces.append((answer.name, outlined(_lit(shown, on), mask, PX)))
-        either = int((on | mask).sum())
-        words.append(f"{answer.name}: IoU {(on & mask).sum() / max(either, 1):.2f} in this image")
+        words.append(f"{answer.name}: IoU {overlap(on, mask, seen):.2f} in this image")
     return Tile(tuple(pieces), picture.id, Outcome.NONE, "; ".join(words) + "." if words else "")
+
+
+def overlap(on: np.ndarray, mask: np.ndarray, seen: np.ndarray) -> float:
+    """IoU over the pixels of which something is known, truth values `y x` each: void ones count neither for nor against."""
+    return float((on & mask & seen).sum() / max(int(((on | mask) & seen).sum()), 1))
 
 
 def _on(network: Network, labels: Labels, answer: Answer, maps: torch.Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -22,6 +22,7 @@ from convscope.study.claim import TRAINED, Concepts
 from convscope.study.samples import Row
 
 MOST_PAGES = 200  # of a chapter; rows are there for all
+MOST_NAMED = 5  # reasons for which labels could not be used
 Chapter = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
@@ -123,7 +124,7 @@ def _concepts(known: Dissected) -> Chapter:
         {"page": str(what) if i in paged else None, "cells": [str(what), *_concept_cells(known, i)]}
         for i, what in enumerate(single.concepts)
     ]
-    skipped = f" {len(pixels.skipped):,} masks or images could not be used." if pixels.skipped else ""
+    not_used = "".join(f" {line.rstrip('.')}." for line in known.labels.not_used[:MOST_NAMED])
     return {
         "key": "concepts",
         "title": "Concepts",
@@ -131,7 +132,7 @@ def _concepts(known: Dissected) -> Chapter:
             "IoU is the overlap of a unit with the concept's masks, on the half of the images that chose nothing; 'everywhere' "
             "is that of a unit which is always on (the concept's share of pixels), 'mean mask' that of knowing only where it "
             "usually is. A detector beats both, and wrong labels. 'Cap' is the most that a unit can reach by the conventional "
-            f"rule (on at its top .5 %, IoU above .04); 'times the share' is its average precision over the share.{skipped}"
+            f"rule (on at its top .5 %, IoU above .04); 'times the share' is its average precision over the share.{not_used}"
         ),
         "columns": [
             *(

@@ -89,6 +89,7 @@ def measure(
             progress=progress,
         )
         measured = replace(measured, concepts=concepts)
+        manifest["labels_not_used"] = [] if concepts is None else list(concepts.labels.not_used)
     rows = {
         claim.key: singly(
             claim,

@@ -99,7 +99,11 @@ class COCO:
         keys = {one["id"] for one in listed}
         unlisted = [key for key in self.contents.annotations if key not in keys]
         return (
-            *(Skip(str(one["file_name"]), "no image has its name") for one in listed if id(one) not in wanted),
+            *(
+                Skip(str(one["file_name"]), "no image looked at has its name")
+                for one in listed
+                if id(one) not in wanted
+            ),
             *(Skip(f"image {key}", "it has annotations and is not listed") for key in unlisted),
         )
 

@@ -67,7 +67,9 @@ class MaskFiles:
         """The files that belong to none of these images."""
         wanted = {self.key_of(id) for id in ids}
         told = (
-            Skip(printable(path.name), "no image has its name") for key, path in self.files.items() if key not in wanted
+            Skip(printable(path.name), "no image looked at has its name")
+            for key, path in self.files.items()
+            if key not in wanted
         )
         return tuple(told)
 

@@ -2,9 +2,9 @@
 
 Labels of other images, rolled (sweep/gauges/labelled.py), are measured exactly as the true ones are. A single pair has too few of
 them for a p value of its own; so scores are brought to one scale, by how much the wrong ones scatter for that concept and for that
-unit, and a pair is held against the wrong scores of all pairs of its layer. Which of many tests are discoveries follows Benjamini
+unit, and a pair is held against the wrong scores of all pairs of all layers. Which of many tests are discoveries follows Benjamini
 and Hochberg (1995, JRSS B 57:289). With R wrong dealings and n pairs no p value is below 1 / (R n + 1): at a rate of 5 % at least
-20 / R pairs have to stand out before any is found.
+20 / R pairs have to stand out before any is found. So small networks get 20 dealings (`n_dealings`).
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,20 @@ from convscope.instruments.concepts.collect import Collected
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
 
 RATE = 0.05  # of false ones among what is found
+FEW, MANY, MANY_PAIRS = 4, 20, 50_000  # wrong dealings; more of them up to so many pairs of units and concepts
+
+
+def n_dealings(n_pairs: int) -> int:
+    """How often labels are dealt out wrongly: so often that a single pair can stand out, where few pairs are tested."""
+    return MANY if n_pairs <= MANY_PAIRS else FEW
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Scores in units of their scatter under wrong labels."""
+
+    z: np.ndarray  # `unit concept`; 0 for concepts that cannot be tested
+    wrong: np.ndarray  # float32, ascending: all of those under wrong labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,17 +39,33 @@ class Tested:
     p_values: np.ndarray  # 1 for concepts that cannot be tested
 
 
-def tested(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Tested:
-    """Scores `unit concept` against those under wrong labels `null unit concept`, for concepts that can be tested."""
-    p_values, z = np.ones(score.shape), np.zeros(score.shape)
+def scaled(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Scaled:
+    """Scores `unit concept` and those under wrong labels `null unit concept`, brought to one scale.
+
+    A wrong score is held against the scatter of the other dealings: its own would be in its scale, as the true one's is not.
+    """
+    z, nothing = np.zeros(score.shape), np.zeros(0, np.float32)
     if not testable.any() or not len(wrong) or not len(score):
-        return Tested(z, p_values)
-    scale = _scatter(wrong[:, :, testable])
-    pool = np.sort((wrong[:, :, testable] / scale).ravel())
-    z[:, testable] = score[:, testable] / scale
-    n_above = len(pool) - np.searchsorted(pool, z[:, testable] * (1 - 1e-9))
-    p_values[:, testable] = (1 + n_above) / (1 + len(pool))
-    return Tested(z, p_values)
+        return Scaled(z, nothing)
+    own = wrong[:, :, testable].astype(np.float64)
+    z[:, testable] = score[:, testable] / _scatter(own)
+    parts = [one / _scatter(np.delete(own, i, axis=0) if len(own) > 1 else own) for i, one in enumerate(own)]
+    return Scaled(z, np.sort(np.concatenate([part.ravel() for part in parts]).astype(np.float32)))
+
+
+def rare(z: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> np.ndarray:
+    """How rare scores are among wrong ones (ascending; of all layers), `unit concept`; 1 for concepts that cannot be tested."""
+    p_values = np.ones(z.shape)
+    if len(wrong):
+        n_above = len(wrong) - np.searchsorted(wrong, z[:, testable] * (1 - 1e-6))
+        p_values[:, testable] = (1 + n_above) / (1 + len(wrong))
+    return p_values
+
+
+def tested(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Tested:
+    """Both, where the wrong scores of these pairs are all there are."""
+    found = scaled(score, wrong, testable)
+    return Tested(found.z, rare(found.z, found.wrong, testable))
 
 
 def _scatter(wrong: np.ndarray) -> np.ndarray:

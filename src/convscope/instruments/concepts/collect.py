@@ -62,7 +62,7 @@ def collect(
                 progress(batch.stop, len(images))
     skipped, strays = tuple(sorted(taking.skipped)), source.strays(images.ids)
     if not taking.n_seen.any():
-        raise _nothing_fits(images, (*skipped, *strays))
+        raise _nothing_fits(images, (*skipped, *strays), per_pixel=source.per_pixel)
     by_key[~taking.read] = -1
     labelled = Labelled(pixels, len(source.concepts), taking.labels, taking.known, by_key, n_null, seed)
     frequency = taking.n_labelled / np.maximum(taking.n_known, 1)
@@ -70,12 +70,17 @@ def collect(
     return Collected(source.concepts, labelled, source.per_pixel, *counts, taking.n_silent, skipped, strays)
 
 
-def _nothing_fits(images: Images, reasons: tuple[Skip, ...]) -> ImagesError:
+def _nothing_fits(images: Images, reasons: tuple[Skip, ...], *, per_pixel: bool) -> ImagesError:
     first = f" The first that was given: '{reasons[0].id}': {reasons[0].reason.rstrip('.')}." if reasons else ""
     return ImagesError(
         f"Concepts were to be looked for in {len(images):,} images.",
         f"Nothing is known of any of them.{first}",
-        f"Name masks as the images: the first image is '{images.ids[0]}'.",
+        (
+            f"Name masks as the images: the"
+            if per_pixel
+            else "Give labelled images, or the folder of the examples as images; the"
+        )
+        + f" first image is '{images.ids[0]}'.",
     )
 
 

@@ -45,12 +45,22 @@ class Collected:
 
     def said(self) -> tuple[str, ...]:
         """What could not be used, in sentences, alike ones together: images without labels, concepts, masks, strays."""
-        n, lines = len(self.labelled.half), []
-        if self.n_silent:
-            lines.append(f"Of {self.n_silent:,} of {n:,} images nothing is known.")
+        silent, lines = self._silent(), []
         for reason, concepts in _by_reason(Skip(str(c), said) for c, said in self.remarks.items()).items():
             first = f"{len(concepts)} concepts cannot be tested, the first '{concepts[0].id}'"
             lines.append(f"{first if len(concepts) > 1 else concepts[0].id}: {reason}")
+        return (*silent, *lines, *self._skipped())
+
+    def not_used(self) -> tuple[str, ...]:
+        """The same without concepts: images without labels, masks, strays."""
+        return (*self._silent(), *self._skipped())
+
+    def _silent(self) -> tuple[str, ...]:
+        n = len(self.labelled.half)
+        return (f"Of {self.n_silent:,} of {n:,} images nothing is known.",) if self.n_silent else ()
+
+    def _skipped(self) -> tuple[str, ...]:
+        lines = []
         for counted, skips in (("skipped", self.skipped), ("masks or examples not used", self.strays)):
             for reason, own in _by_reason(skips).items():
                 lines.append(f"{len(own):,} {counted}, the first '{own[0].id}': {reason}")

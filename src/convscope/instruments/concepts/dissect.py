@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from convscope.errors import UsageError
+from convscope.errors import ImagesError, UsageError
 from convscope.images import Images, Preprocess, Skip
 from convscope.images.concepts.concept import Concept, Masks, Several, Source
+from convscope.instruments.concepts.chance import n_dealings
 from convscope.instruments.concepts.collect import Collected, collect
 from convscope.instruments.concepts.counting import N_ROTATED, ROTATED, UNITS, overlap_gauges, place_of, shapes_of
 from convscope.instruments.concepts.image_level import ImageLevel, image_level
@@ -56,6 +57,11 @@ class Labels:
         return tuple(skip for found in self.parts for skip in found.skipped)
 
     @property
+    def not_used(self) -> tuple[str, ...]:
+        """What of masks, examples and images could not be used, in sentences, alike ones together."""
+        return tuple(line for found in self.parts for line in found.not_used())
+
+    @property
     def remarks(self) -> dict[Concept, str]:
         """What is to be said of concepts that cannot be measured."""
         return {concept: words for found in self.parts for concept, words in found.remarks.items()}
@@ -78,16 +84,19 @@ def labels_of(
     sources: Sequence[Source],
     *,
     n_pixels: int = 64,
-    n_null: int = 4,
+    n_null: int | None = None,
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Labels:
-    """What these sources know of the images, as the network sees them.
+    """What these sources know of the images, as the network sees them; dealt out wrongly `n_null` times (see chance.py).
 
-    Raises UsageError where two concepts are the same, ImagesError where a source knows nothing of any image.
+    Raises UsageError where two concepts are the same, ImagesError where a source knows nothing of any image, or a half has none.
     """
     _check(sources)
+    if n_null is None:
+        n_units_in_all = sum(layer.n_units for layer in network.layers.of_kind("conv"))
+        n_null = n_dealings(n_units_in_all * sum(len(source.concepts) for source in sources))
     found: dict[bool, Collected | None] = {True: None, False: None}
     for per_pixel, told in ((True, "what is labelled in the images"), (False, "which images have the concepts")):
         own = tuple(source for source in sources if source.per_pixel == per_pixel)
@@ -104,7 +113,20 @@ def labels_of(
                 workers=workers,
                 progress=None if progress is None else partial(progress, told),
             )
+    for one in found.values():
+        if one is not None and not {CHOOSE, MEASURE} <= set(one.labelled.half.tolist()):
+            raise _too_few(one)
     return Labels(images, tuple(sources), network.preprocess, found[True], found[False])
+
+
+def _too_few(found: Collected) -> ImagesError:
+    n = int((found.labelled.half >= 0).sum())
+    skipped = f" The first that was not: '{found.skipped[0].id}': {found.skipped[0].reason}" if found.skipped else ""
+    return ImagesError(
+        "Units were to be held against concepts: one half of the images chooses, the other measures.",
+        f"{n:,} image{'s were' if n != 1 else ' was'} read, which leaves a half empty.{skipped}",
+        "Give more images.",
+    )
 
 
 def dissect(

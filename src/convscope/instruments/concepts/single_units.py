@@ -12,7 +12,7 @@ the true one (what would be found where there is nothing?), and, measured in the
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from convscope.errors import UsageError
 from convscope.images import Images
 from convscope.images.concepts.concept import Concept
-from convscope.instruments.concepts.chance import RATE, position_prior, tested
+from convscope.instruments.concepts.chance import RATE, Scaled, position_prior, rare, scaled
 from convscope.instruments.concepts.collect import Collected
 from convscope.instruments.concepts.counting import ROTATED, UNITS, overlap_gauges, shapes_of
 from convscope.instruments.concepts.iou import AtTop, Tails, at_top, average_precision, cap, ratio, tails
@@ -190,7 +190,10 @@ def single_units(
 def evaluated(found: Collected, counts: dict[str, dict[str, JointCounts]]) -> SingleUnits:
     """What joint counts of some layers ("overlap", and "rotated" where it was measured) say."""
     layers, rotated = (
-        {layer: unit_concepts(layer, own[name], found.testable) for layer, own in counts.items() if name in own}
+        _tested(
+            {layer: unit_concepts(layer, own[name], found.testable) for layer, own in counts.items() if name in own},
+            found.testable,
+        )
         for name in (UNITS, ROTATED)
     )
     left_out = max((own[UNITS].n_left_out for own in counts.values()), default=0)
@@ -199,7 +202,32 @@ def evaluated(found: Collected, counts: dict[str, dict[str, JointCounts]]) -> Si
     return SingleUnits(found.concepts, layers, rotated, everywhere, prior, cap(known), found.remarks, left_out)
 
 
-def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> UnitConcepts:
+def _tested(layers: dict[str, "_Untested"], testable: np.ndarray) -> dict[str, UnitConcepts]:
+    """All layers against the wrong scores of all of them; the dealing taken for true against those of the others."""
+    if not layers:
+        return {}
+    wrong, other = (
+        np.sort(np.concatenate([getattr(one, name).wrong for one in layers.values()])) for name in ("true", "dealt")
+    )
+    found = {}
+    for layer, one in layers.items():
+        dealt = one.found.wrong
+        if dealt is not None:
+            dealt = replace(dealt, p_values=rare(one.dealt.z, other, testable))
+        found[layer] = replace(one.found, p_values=rare(one.true.z, wrong, testable), wrong=dealt)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Untested:
+    """One layer's answers, p values still to come."""
+
+    found: UnitConcepts
+    true: Scaled
+    dealt: Scaled  # of the dealing taken for true
+
+
+def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> _Untested:
     """One layer's answers, worked out a few units at a time."""
     n_units, n_null = counted.counts.shape[1], counted.labelled.n_null
     together = max(1, WORKING // max(1, counted.counts[0, 0].size))
@@ -207,29 +235,26 @@ def unit_concepts(layer: str, counted: JointCounts, testable: np.ndarray) -> Uni
     parts = [_measured(counted, span) for span in spans]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     dealt = [_dealt(counted, spans, null) for null in range(1, n_null + 1)]
-    wrong = np.array([one["score"] for one in dealt]).reshape(n_null, n_units, -1)
     top = AtTop(*(joined.pop(f"top_{name}") for name in ("iou", "low", "high", "area", "lift")))
-    said = tested(joined.pop("score"), wrong, testable)
+    score = joined.pop("score")
+    wrong = np.array([one["score"] for one in dealt]).reshape(n_null, *score.shape)
+    true = scaled(score, wrong, testable)
+    taken = scaled(wrong[0], wrong[1:], testable) if n_null > 1 else Scaled(np.zeros(score.shape), true.wrong[:0])
     totals, n_concepts = counted.totals[MEASURE], counted.labelled.n_concepts
     known = totals[counted.labelled.totals][counted.labelled.groups]
     frequency = ratio(totals[:n_concepts].astype(float), known.astype(float))
-    return UnitConcepts(
+    nothing = np.ones(score.shape)
+    found = UnitConcepts(
         layer=layer,
         n_images=(int(counted.n_images[CHOOSE]), int(counted.n_images[MEASURE])),
         top=top,
         frequency=frequency,
-        z=said.z.astype(np.float32),
-        p_values=said.p_values,
-        wrong=_taken_for_true(dealt[0], wrong, frequency, testable) if n_null > 1 else None,
+        z=true.z.astype(np.float32),
+        p_values=nothing,
+        wrong=Scores(dealt[0]["iou"], dealt[0]["chance"], frequency, nothing) if n_null > 1 else None,
         **joined,
     )
-
-
-def _taken_for_true(
-    dealt: dict[str, np.ndarray], wrong: np.ndarray, frequency: np.ndarray, testable: np.ndarray
-) -> Scores:
-    """One dealing of wrong labels, held against the others as the true labels are."""
-    return Scores(dealt["iou"], dealt["chance"], frequency, tested(wrong[0], wrong[1:], testable).p_values)
+    return _Untested(found, true, taken)
 
 
 def _best(counted: JointCounts, span: slice, null: int) -> tuple[np.ndarray, Tails, np.ndarray]:

@@ -17,7 +17,7 @@ from convscope.sweep.gauges.overlap import IN_MEMORY, room
 from convscope.sweep.gauges.pixels import Anchor, Pixels, values_at
 from convscope.sweep.response import Response
 
-_HIGHEST = 15  # the largest value of an image lies between 2^14 and 2^15: half precision ends at 2^16
+HIGHEST = 15  # the largest value of an image lies between 2^14 and 2^15: half precision ends at 2^16
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class AtPixels(Gauge):
             return
         at_pixels = values_at(response.maps, *self.pixels.places(response.keys), self.anchor)
         values = at_pixels.transpose(1, 2).cpu().numpy()
-        exponents = np.frexp(np.abs(values).max(axis=(1, 2)))[1] - _HIGHEST
+        exponents = np.frexp(np.abs(values).max(axis=(1, 2)))[1] - HIGHEST
         self.values[response.keys] = np.ldexp(values, -exponents[:, None, None]).astype(np.float16)
         self.exponents[response.keys], self.seen[response.keys] = exponents, True
 

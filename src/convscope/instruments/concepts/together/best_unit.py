@@ -1,8 +1,7 @@
 """Which single unit covers a target best, and where is it on?  What several units together are held against.
 
 Units are ranked by their IoU on the half that chooses, at some thresholds. For those that lead, every threshold is then tried on
-that half, as it is for read-outs: a gain must not come from a finer threshold. For true labels the ranks are those of
-single_units.py, under wrong ones they are found here.
+that half, as it is for read-outs: a gain must not come from a finer threshold; nor from a sign: a unit may also be on below one.
 """
 
 from dataclasses import dataclass
@@ -27,7 +26,8 @@ class BestUnits:
     """One unit for each target."""
 
     unit: np.ndarray  # int64 target
-    threshold: np.ndarray  # float64 target: it is on above that
+    threshold: np.ndarray  # float64 target: it is on where sign times its value is above that
+    sign: np.ndarray  # float64 target: 1, or -1 where it is on below
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,12 @@ class ByImage:
 
 
 def ranked(rows: Rows, targets: np.ndarray) -> np.ndarray:
-    """The largest IoU of each unit at some thresholds, on the half that chooses, float64 `unit target`."""
+    """The largest IoU of each unit above or below some thresholds, on the half that chooses, float64 `unit target`."""
     every = slice(None, None, -(-rows.values.values[:1].size * len(rows.keys[CHOOSE]) // N_VALUES) or 1)
     there = rows.labels(CHOOSE, targets)[every].reshape(-1, len(targets))
     groups, own_group = np.unique(rows.group_of(targets), return_inverse=True)
     known = np.stack([rows.known(CHOOSE, int(group))[every].ravel() for group in groups], axis=1)
+    labelled, in_all = there.sum(axis=0), known.sum(axis=0)[own_group]
     columns = torch.from_numpy(np.concatenate([there, known], axis=1).astype(np.int8))
     values = np.ascontiguousarray(rows.values.of(rows.keys[CHOOSE][every]).reshape(-1, rows.n_units).T)  # unit row
     cuts = np.quantile(values, 1 - SHARES, axis=1, method="lower").T  # unit threshold
@@ -54,14 +55,16 @@ def ranked(rows: Rows, targets: np.ndarray) -> np.ndarray:
         on = (values[own, None] > cuts[own, :, None]).view(np.int8).reshape(-1, values.shape[1])
         counts = product(torch.from_numpy(on), columns).numpy().reshape(-1, cuts.shape[1], columns.shape[1])
         joint, area = counts[..., : len(targets)].astype(np.float64), counts[..., len(targets) :][..., own_group]
-        found[own] = ratio(joint, there.sum(axis=0) + area - joint).max(axis=1)
+        above = ratio(joint, labelled + area - joint)
+        below = ratio(labelled - joint, in_all - area + joint)  # on where it is not above: |below or labelled|
+        found[own] = np.maximum(above, below).max(axis=1)
     return found
 
 
 def best_units(rows: Rows, targets: np.ndarray, rank: np.ndarray) -> BestUnits:
     """Of units that lead by rank `unit target`, the one with the largest IoU on the half that chooses, at its best threshold."""
     leading = np.argsort(-rank, axis=0, kind="stable")[:N_LEADING].T
-    found = BestUnits(np.zeros(len(targets), np.int64), np.full(len(targets), -np.inf))
+    found = BestUnits(np.zeros(len(targets), np.int64), np.full(len(targets), -np.inf), np.ones(len(targets)))
     groups, labels = rows.group_of(targets), rows.labels(CHOOSE, targets)
     known = {int(group): rows.known(CHOOSE, int(group)) for group in np.unique(groups)}
     values = rows.of_units(CHOOSE, np.unique(leading))
@@ -70,9 +73,11 @@ def best_units(rows: Rows, targets: np.ndarray, rank: np.ndarray) -> BestUnits:
         if not seen.any():
             continue
         scores = values[:, :, np.searchsorted(np.unique(leading), units)][seen].T
-        thresholds, overlap = best_thresholds(scores, labels[:, :, target][seen])
+        both = np.concatenate([scores, -scores])
+        thresholds, overlap = best_thresholds(both, labels[:, :, target][seen])
         best = int(overlap.argmax())
-        found.unit[target], found.threshold[target] = units[best], thresholds[best]
+        found.unit[target], found.threshold[target] = units[best % len(units)], thresholds[best]
+        found.sign[target] = 1 if best < len(units) else -1
     return found
 
 
@@ -81,5 +86,5 @@ def by_image(rows: Rows, units: BestUnits, targets: np.ndarray) -> ByImage:
     groups = rows.group_of(targets)
     known = {int(group): rows.known(MEASURE, int(group)) for group in np.unique(groups)}
     seen = np.stack([known[int(group)] for group in groups], axis=2)
-    on = (rows.of_units(MEASURE, units.unit) > units.threshold) & seen
+    on = (rows.of_units(MEASURE, units.unit) * units.sign > units.threshold) & seen
     return ByImage((on & rows.labels(MEASURE, targets)).sum(axis=1).T, on.sum(axis=1).T)

@@ -16,7 +16,8 @@ from convscope.instruments.concepts.chance import position_prior
 from convscope.instruments.concepts.collect import Collected
 from convscope.instruments.concepts.single_units import UnitConcepts
 from convscope.instruments.concepts.together.best_unit import BestUnits, best_units, by_image, ranked
-from convscope.instruments.concepts.together.parts import cuts
+from convscope.instruments.concepts.together.made_units import with_sums
+from convscope.instruments.concepts.together.parts import Cuts, cuts
 from convscope.instruments.concepts.together.pixel_rows import Rows, rows_of
 from convscope.instruments.concepts.together.read_out import ReadOuts, read_outs, sizes_for
 from convscope.instruments.concepts.together.versus import Versus, versus
@@ -43,6 +44,7 @@ class Directions:
         np.ndarray
     )  # int64 concept: of the read-out, the sparse one with the largest `held_out`; 0 where not measured
     versus: Versus  # the read-out against the best single unit
+    made: Versus  # the same where each read-out is made a unit of its own: there is nothing left for several to tell
     wrong: tuple[Versus, ...]  # the same under wrong labels, one a dealing
     best_unit: (
         np.ndarray
@@ -135,7 +137,7 @@ def directions(
     ready = np.tile(found.testable, 1 + rows.n_wrong) & (ways.of >= 0) & rows.has(MEASURE).any(axis=0)
     read = read_outs(rows, ways, np.flatnonzero(ready))
     true, *wrong = (np.arange(first, first + n) for first in range(0, rows.n_targets, n))
-    best = best_units(rows, true, single.chosen)
+    best = best_units(rows, true, ranked(rows, true))
     own = read.of(true)
     return Directions(
         layer=layer,
@@ -146,6 +148,7 @@ def directions(
         held_out=own.held_out.T,
         n_units=own.n_units,
         versus=_against(rows, read, true, best, seed),
+        made=_made(rows, own, ways, np.flatnonzero(ready[:n]), seed),
         wrong=tuple(_against(rows, read, own, best_units(rows, own, ranked(rows, own)), seed) for own in wrong),
         best_unit=np.where(own.measured, best.unit, -1),
         single_iou=np.where(own.measured, single.iou[single.chosen.argmax(axis=0), true], np.nan),
@@ -160,6 +163,17 @@ def directions(
         scale=rows.scale,
         remarks=_remarks(found, ways.of[:n], own.measured),
     )
+
+
+def _made(rows: Rows, own: ReadOuts, ways: Cuts, targets: np.ndarray, seed: int) -> Versus:
+    """Read-outs of the layer with the sums as units beside its own, against each concept's own sum, or what is better still."""
+    n = len(own.measured)
+    richer = with_sums(rows, own.weights)
+    read = read_outs(richer, ways, targets)
+    rank = np.zeros((richer.n_units, n))
+    rank[rows.n_units + np.arange(n), np.arange(n)] = 1
+    every = np.arange(n)
+    return versus(read, by_image(richer, best_units(richer, every, rank), every), read.measured, seed)
 
 
 def _against(rows: Rows, read: ReadOuts, targets: np.ndarray, units: BestUnits, seed: int) -> Versus:

@@ -30,6 +30,7 @@ class Versus:
     low: np.ndarray  # of the gain
     high: np.ndarray
     beyond_everywhere: np.ndarray  # lower bound of iou - everywhere
+    n_units: np.ndarray  # of the read-out
 
     @property
     def corrected(self) -> np.ndarray:
@@ -43,11 +44,11 @@ class Versus:
 
     @property
     def beats(self) -> np.ndarray:
-        """Which concepts it tells, and better than the single unit beyond drawing images.
+        """Which concepts it tells with two units or more, and better than the single unit beyond drawing images.
 
         It has to tell them: where nothing can be read, a unit's own threshold is a bad guess and being on everywhere a better one.
         """
-        return self.told & (self.low > 0)
+        return self.told & (self.low > 0) & (self.n_units >= 2)
 
     @property
     def share(self) -> Interval:
@@ -59,14 +60,24 @@ class Versus:
 def versus(read: ReadOuts, unit: ByImage, measured: np.ndarray, seed: int = 0) -> Versus:
     """Read-outs against one unit each, by what each covers in each image."""
     if not measured.any():
-        return Versus(*np.full((8, len(measured)), np.nan))
+        return Versus(*np.full((9, len(measured)), np.nan))
     drawn, labelled, every = _draws(read.labelled.shape[1], seed), read.labelled, ByImage(read.labelled, read.known)
     mine, other, everywhere = (_overlap(part, labelled) for part in (read, unit, every))
     mine_drawn, other_drawn, every_drawn = (_overlap(part, labelled, drawn) for part in (read, unit, every))
     gain = mine - other
     low, high = np.quantile(mine_drawn - other_drawn, (0.025, 0.975), axis=0)
     beyond = np.quantile(mine_drawn - every_drawn, 0.025, axis=0)
-    found = (mine, other, everywhere, read.chance, gain, np.minimum(low, gain), np.maximum(high, gain), beyond)
+    found = (
+        mine,
+        other,
+        everywhere,
+        read.chance,
+        gain,
+        np.minimum(low, gain),
+        np.maximum(high, gain),
+        beyond,
+        read.n_units,
+    )
     return Versus(*(np.where(measured, part, np.nan) for part in found))
 
 

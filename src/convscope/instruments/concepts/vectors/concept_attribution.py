@@ -48,6 +48,10 @@ class ConceptAttribution:
     logit: np.ndarray  # image: at_baseline + together + rest + remainder
     refused: dict[Concept, str]  # concepts without a vector that tells them, which are part of the rest
 
+    def __repr__(self) -> str:
+        n, of = self.alone.shape
+        return f"ConceptAttribution({self.layer}: {n} logit{'s' if n != 1 else ''} shared out among {of} concepts)"
+
 
 def attribute_to_concepts(
     network: Network,

@@ -51,6 +51,10 @@ class Sensitivities:
     refused: dict[Concept, str] = field(default_factory=dict)
     rate: float = RATE
 
+    def __repr__(self) -> str:
+        n, of = int(self.significant.sum()), int((~np.isnan(self.p_values)).sum())
+        return f"Sensitivities({self.layer}: {n} of {of} pairs of a class and a concept are significant)"
+
     @property
     def significant(self) -> np.ndarray:
         """Which classes are sensitive to which concepts, truth values: at most a share `rate` of them falsely."""

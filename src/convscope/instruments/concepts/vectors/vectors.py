@@ -64,6 +64,10 @@ class ConceptVectors:
     refused: dict[Concept, str]  # what has no vector or one that says nothing, and why
     least_accuracy: float = LEAST_ACCURACY
 
+    def __repr__(self) -> str:
+        n, n_units = len(self.concepts), self.vectors.shape[-1]
+        return f"ConceptVectors({self.layer}: {int(self.tells.sum())} of {n} concepts are told by a direction of {n_units} units)"
+
     @cached_property
     def vector(self) -> np.ndarray:
         """One vector for each concept, float32 `concept unit`: the mean over runs, of length 1 (0 where there is none)."""

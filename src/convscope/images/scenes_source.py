@@ -1,6 +1,7 @@
 """How is the built-in world shown as a collection of images?  `images("builtin:world")`: scenes drawn when they are asked for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from threading import Lock
 
 import numpy as np
@@ -23,8 +24,6 @@ class WorldSource:
     world: World
     n: int = N_SCENES
     seed: int = 1
-    _chunks: dict[int, Scenes] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
 
     @property
     def name(self) -> str:
@@ -59,10 +58,28 @@ class WorldSource:
         return self._chunk(index // CHUNK).images[index % CHUNK].tobytes()
 
     def _chunk(self, number: int) -> Scenes:
-        with self._lock:
-            if number not in self._chunks:
-                self._chunks[number] = self.world.scenes(CHUNK, self.seed, start=number * CHUNK)
-            return self._chunks[number]
+        return chunk(self.world, self.seed, number)
+
+
+def chunk(world: World, seed: int, number: int) -> Scenes:
+    """Scenes that are drawn together; the last few thousand are kept, for whoever asks for pictures or masks of them."""
+    with _DRAWING:
+        return _drawn(world, seed, number)
+
+
+def maps_of_chunk(world: World, seed: int, number: int) -> dict[str, np.ndarray]:
+    """What their pixels show, by level."""
+    scenes = chunk(world, seed, number)
+    with _DRAWING:  # drawn when first asked for, by one thread
+        return scenes.maps
+
+
+_DRAWING = Lock()
+
+
+@lru_cache(maxsize=64)
+def _drawn(world: World, seed: int, number: int) -> Scenes:
+    return world.scenes(CHUNK, seed, start=number * CHUNK)
 
 
 def world_source(name: str) -> WorldSource:

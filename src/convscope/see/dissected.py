@@ -14,6 +14,7 @@ from convscope.images.concepts.concept import Concept, Source
 from convscope.images.concepts.opened import sources_of
 from convscope.instruments.concepts.dissect import Dissection, Labels, labels_of, spread_over, with_maps
 from convscope.instruments.concepts.dissect import dissect as dissect_one
+from convscope.instruments.concepts.image_level import ranking
 from convscope.network import Network
 from convscope.network.calibration import calibrated_fresh
 from convscope.network.chosen_layers import chosen_layers
@@ -33,29 +34,48 @@ class Dissected:
     fresh: tuple[Dissection, ...] = ()  # the same architecture with weights that have learned nothing
     settings: dict[str, Any] = field(default_factory=dict)
     detects: dict[str, np.ndarray] = field(init=False)  # layer: truth values `unit concept`, of concepts with masks
+    ranks: dict[str, np.ndarray] = field(init=False)  # likewise, of concepts of whole images
 
     def __post_init__(self) -> None:
         single = self.trained.single
         object.__setattr__(self, "detects", {} if single is None else single.detectors())
+        object.__setattr__(self, "ranks", ranking(self.trained.of_images))
 
     def __repr__(self) -> str:
-        n = sum(int(own.any(axis=1).sum()) for own in self.detects.values())
-        of = sum(len(own) for own in self.detects.values())
-        return f"Dissected({self.network.name}: {n:,} of {of:,} units detect one of {len(self.concepts)} concepts)"
+        said = []
+        for found, concepts, what in (
+            (self.detects, self.concepts, "detect one of {} concepts"),
+            (self.ranks, self.of_images, "rank images by one of {} concepts"),
+        ):
+            if concepts:
+                n, of = (
+                    sum(map(len, part)) for part in ([one[one.any(axis=1)] for one in found.values()], found.values())
+                )
+                said.append(f"{n:,} of {of:,} units {what.format(len(concepts))}")
+        return f"Dissected({self.network.name}: {'; '.join(said)})"
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
         """The concepts with masks."""
         return () if self.trained.single is None else self.trained.single.concepts
 
+    @property
+    def of_images(self) -> tuple[Concept, ...]:
+        """The concepts of whole images."""
+        return () if self.labels.whole is None else self.labels.whole.concepts
+
     def sheet(self, concept: str) -> Sheet:
-        """The page of a concept with masks: `wheel`, or `part: wheel` where several have the name.
+        """The page of a concept: `wheel`, or `part: wheel` where several have the name.
 
         Raises UnknownNameError, UsageError where several are meant.
         """
         from convscope.see.concept import concept_sheet  # makes pages of this
+        from convscope.see.image_concept import image_concept_sheet
 
-        return concept_sheet(self, self.number_of(concept))
+        found = concept_of(concept, self.labels.sources)
+        if found in self.concepts:
+            return concept_sheet(self, self.concepts.index(found))
+        return image_concept_sheet(self, self.of_images.index(found))
 
     def layer(self, name: str) -> Sheet:
         """The page of a layer. Raises UnknownNameError for one that was not measured."""
@@ -66,37 +86,35 @@ class Dissected:
         return layer_page(self, name)
 
     def number_of(self, concept: str) -> int:
-        """The place of a concept among those with masks."""
-        return number_of(concept, self.labels.sources)
+        """The place of a concept among those with masks. Raises UsageError for one of whole images, else as `concept_of` does."""
+        found = concept_of(concept, self.labels.sources)
+        if found not in self.concepts:
+            raise UsageError(
+                f"Where '{concept}' is was asked for.",
+                "It is a concept of whole images: it is nowhere in them.",
+                "Give masks; or ask for its `sheet`, and `trained.of_images`.",
+            )
+        return self.concepts.index(found)
 
 
-def number_of(concept: str, sources: Sequence[Source]) -> int:
-    """The place of a concept among those of all sources that have masks; nothing need be measured for that.
+def concept_of(name: str, sources: Sequence[Source]) -> Concept:
+    """The concept that is meant, of all sources; nothing need be measured for that.
 
-    Raises UnknownNameError for one that is not there, UsageError where several are meant, or one that has no masks.
+    Raises UnknownNameError for one that is not there, UsageError where several are meant.
     """
-    known, whole = (
-        [one for source in sources if source.per_pixel == per_pixel for one in source.concepts]
-        for per_pixel in (True, False)
-    )
-    found = _called(concept, known)
+    known = [one for source in sources for one in source.concepts]
+    found = _called(name, known)
+    if not found:
+        raise UnknownNameError("concept", name, [one.name for one in known])
     if len(found) > 1:
-        several = ", ".join(f"'{known[i]}'" for i in found)
-        raise UsageError(f"The concept '{concept}' was asked for.", f"It may be {several}.", "Give one of these.")
-    if found:
-        return found[0]
-    if _called(concept, whole):
-        raise UsageError(
-            f"The page of the concept '{concept}' was asked for.",
-            "It is one of whole images: it is nowhere in them.",
-            "Give masks; or read `trained.of_images` of `dissect`.",
-        )
-    raise UnknownNameError("concept", concept, [one.name for one in known])
+        several = ", ".join(f"'{one}'" for one in found)
+        raise UsageError(f"The concept '{name}' was asked for.", f"It may be {several}.", "Give one of these.")
+    return found[0]
 
 
-def _called(name: str, concepts: Sequence[Concept]) -> list[int]:
+def _called(name: str, concepts: Sequence[Concept]) -> list[Concept]:
     wanted = name.casefold()
-    return [i for i, one in enumerate(concepts) if wanted in (one.name.casefold(), str(one).casefold())]
+    return [one for one in concepts if wanted in (one.name.casefold(), str(one).casefold())]
 
 
 def dissect(
@@ -117,8 +135,9 @@ def dissect(
     Bau et al. 2017 (arXiv:1704.05796, eq. 1) and Fong and Vedaldi 2018 (arXiv:1801.03454); thresholds, units and weights are chosen
     on one half of the images and measured on the other. `images` is anything `convscope.images` opens. `concepts` are names or
     sources: "pixels" (colours, brightness, edges, textures found in the images), "world" (all that the built-in world drew),
-    "classes", a folder of label maps, "voc:DIR", "coco:FILE", "pascal_part:DIR", "examples:DIR"; by default "pixels", or "world" in
-    the built-in world. `layers` are names or patterns (default: the end of every chain of convolution, norm and activation).
+    "classes", a folder of label maps, "voc:DIR", "coco:FILE", "pascal_part:DIR", "examples:DIR", "text:DIR=wheel,stripes"; by
+    default "pixels", or "world" in the built-in world. `layers` are names or patterns (default: the end of every chain of
+    convolution, norm and activation).
     `n_fresh` draws of fresh weights are measured beside. Raises UnknownNameError, UsageError for what is not there, ImagesError
     where no image can be read or nothing is known of any.
     """
@@ -140,6 +159,7 @@ def dissect(
                 labels,
                 chosen,
                 read=read,
+                control=number > 0,
                 seed=seed,
                 batch_size=batch_size,
                 workers=workers,

@@ -50,6 +50,7 @@ def concepts_of(
             labels,
             question.layers,
             read=read if which in (TRAINED, f"{FRESH}-0") else (),
+            control=which != TRAINED,
             seed=question.seed,
             batch_size=batch_size,
             workers=workers,

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from convscope.images.as_seen import as_seen
 from convscope.images.concepts.concept import Concept, Masks, input_size, nothing_known
 from convscope.images.picture import Picture, Skip
 from convscope.images.preprocess import Preprocess
+from convscope.images.scenes_source import CHUNK, maps_of_chunk
 from convscope.images.world import CONCEPTS, World
 from convscope.registry import register
 
@@ -64,13 +64,4 @@ class WorldMasks:
 
 def _maps(world: World, seed: int, index: int) -> dict[str, np.ndarray]:
     """What the pixels of one scene show, by level: `y x`."""
-    chunk = _chunk(world, seed, index // _CHUNK)
-    return {level: numbers[index % _CHUNK] for level, numbers in chunk.items()}
-
-
-_CHUNK = 16  # scenes drawn together: drawn one by one they take ten times as long
-
-
-@lru_cache(maxsize=32)
-def _chunk(world: World, seed: int, number: int) -> dict[str, np.ndarray]:
-    return world.scenes(_CHUNK, seed, start=number * _CHUNK).maps
+    return {level: numbers[index % CHUNK] for level, numbers in maps_of_chunk(world, seed, index // CHUNK).items()}

@@ -135,6 +135,7 @@ def dissect(
     layers: Sequence[str],
     *,
     read: Sequence[str] = (),
+    control: bool = False,
     n_rotated: int = N_ROTATED,
     seed: int = 0,
     batch_size: int = 32,
@@ -145,7 +146,8 @@ def dissect(
 ) -> Dissection:
     """Units of these layers against all concepts, in one sweep; in those of `read` also several units together.
 
-    Concepts with masks are looked for in layers with maps. With `checkpoint` the sweep is gone on with, see sweep.engine.
+    Concepts with masks are looked for in layers with maps. Of a `control`, which is itself one, no more controls of read-outs are
+    measured. With `checkpoint` the sweep is gone on with, see sweep.engine.
     """
     images = labels.images
     gauges: Gauges = {layer: {} for layer in layers}
@@ -180,11 +182,16 @@ def dissect(
         signature=sha256(asked.encode("utf-8", "backslashreplace")).hexdigest(),
         progress=progress,
     )
-    return _concluded(labels, tuple(layers), swept.gauges, seed, tuple(swept.not_finite))
+    return _concluded(labels, tuple(layers), swept.gauges, seed, control, tuple(swept.not_finite))
 
 
 def _concluded(
-    labels: Labels, layers: tuple[str, ...], gauges: Gauges, seed: int, not_finite: tuple[tuple[str, str], ...]
+    labels: Labels,
+    layers: tuple[str, ...],
+    gauges: Gauges,
+    seed: int,
+    control: bool,
+    not_finite: tuple[tuple[str, str], ...],
 ) -> Dissection:
     single, of_images, read = None, {}, {}
 
@@ -200,7 +207,15 @@ def _concluded(
                 values = own[VALUES].result()
                 if not all((values.seen & (labels.pixels.labelled.half == half)).any() for half in (CHOOSE, MEASURE)):
                     continue  # in one half no image gave finite values
-                read[layer] = directions(labels.pixels, layer, values, single.layers[layer], seed=seed)
+                read[layer] = directions(
+                    labels.pixels,
+                    layer,
+                    values,
+                    single.layers[layer],
+                    made=not control,
+                    n_wrong=0 if control else 1,
+                    seed=seed,
+                )
     if labels.whole is not None:
         of_images = {layer: image_level(labels.whole, gauges[layer][PEAKS].result()) for layer in gauges}
     return Dissection(layers, single, of_images, read, not_finite)

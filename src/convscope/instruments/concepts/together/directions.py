@@ -122,13 +122,14 @@ def directions(
     single: UnitConcepts,
     *,
     n_wrong: int = 1,
+    made: bool = True,
     seed: int = 0,
 ) -> Directions:
     """Read-outs of every concept from a layer's units, against its best single unit.
 
     `at_pixels` (of a gauge AtPixels) and `single` are of the layer and of the images and pixels of `found`. `n_wrong` dealings of
-    wrong labels are read too, at most as many as `found` has. Raises UsageError where these do not belong together, or where
-    concepts have no masks.
+    wrong labels are read too, at most as many as `found` has; without `made` the control of sums as units is left out. Raises
+    UsageError where these do not belong together, or where concepts have no masks.
     """
     _check(found, layer, at_pixels, single)
     rows = rows_of(at_pixels, found.labelled, n_wrong)
@@ -148,7 +149,7 @@ def directions(
         held_out=own.held_out.T,
         n_units=own.n_units,
         versus=_against(rows, read, true, best, seed),
-        made=_made(rows, own, ways, np.flatnonzero(ready[:n]), seed),
+        made=_made(rows, own, ways, np.flatnonzero(ready[:n] & made), seed),
         wrong=tuple(_against(rows, read, own, best_units(rows, own, ranked(rows, own)), seed) for own in wrong),
         best_unit=np.where(own.measured, best.unit, -1),
         single_iou=np.where(own.measured, single.iou[single.chosen.argmax(axis=0), true], np.nan),

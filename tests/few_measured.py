@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
 from convscope.study import patterns, readout
 from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
 
+dissecting = import_module("convscope.instruments.concepts.dissect")  # its package has a function of that name
 FEW = (
+    (dissecting, "PIXELS", 8_000),
     (WhyThesePredictions, "n_sampled", 8),
     (readout, "MOST_IMAGES", 120),
     (readout, "FEWEST_IMAGES", 60),

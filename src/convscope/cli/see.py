@@ -1,5 +1,6 @@
 """`convscope see NET LAYER[:UNIT]...`: pictures of what a layer or unit looks for, each with its check."""
 
+import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -101,12 +102,13 @@ def command(
             progress=progress,
             **settings,
         )
-        pages = _concept_pages(network, concept, sources, shown, seed, progress)
+        pages = _concept_pages(network, concept, sources, shown, limit, seed, progress)
         found = list(_kept(chain(made, pages), save, as_json=as_json))
     if as_json:
         click.echo(document("see", {"sheets": [sheet.as_dict() for sheet in found]}))
     if save is not None:
-        click.echo(f"saved: {_saved(found, save)}", err=as_json)
+        path = _saved(found, save) if _is_folder(save) else save
+        click.echo(f"saved: {path}", err=as_json)
     elif not as_json:
         click.echo("pictures: give --save card.png or card.html", err=True)
     if found and found[-1].stopped:
@@ -122,20 +124,21 @@ def _concept_pages(
     concept: tuple[str, ...],
     sources: tuple[str, ...],
     shown: "Images | None",
+    limit: int | None,
     seed: int,
     progress: "Progress",
 ) -> "Iterator[Sheet]":
     """The pages of concepts, all of one dissection."""
     from convscope.images.concepts.opened import sources_of
     from convscope.see import dissect
-    from convscope.see.dissected import number_of
+    from convscope.see.dissected import MOST_IMAGES, concept_of
 
     if not concept or shown is None:
         return
     known = sources_of(shown, sources)
     for name in concept if known else ():
-        number_of(name, known)  # what is misspelled is said before a long sweep
-    found = dissect(network, shown, sources, limit=None, seed=seed, progress=progress)
+        concept_of(name, known)  # what is misspelled is said before a long sweep
+    found = dissect(network, shown, sources, limit=limit or MOST_IMAGES, seed=seed, progress=progress)
     for name in concept:
         yield found.sheet(name)
 
@@ -148,13 +151,17 @@ def _check_asked(places: tuple[str, ...], concept: tuple[str, ...], images: str 
 
 
 def _kept(made: "Iterator[Sheet]", save: str | None, *, as_json: bool) -> "Iterator[Sheet]":
-    """Each sheet, printed and put into its folder as it is done."""
+    """Each sheet, saved as it is done, and then printed: whoever reads what is printed may stop reading."""
+    done: list[Sheet] = []
     for sheet in made:
-        if not as_json:
-            print_sheet(sheet)
+        done.append(sheet)
         if save is not None and _is_folder(save):
             Path(save).mkdir(parents=True, exist_ok=True)
             sheet.save(Path(save) / f"{_file_name(sheet.address)}.png")
+        elif save is not None:
+            _saved(done, save)
+        if not as_json:
+            print_sheet(sheet)
         yield sheet
 
 
@@ -204,7 +211,13 @@ def _check_save(save: str | None, n: int) -> None:
         raise click.UsageError(f"--save {save}: give .png, .html or .json, or a folder that ends in '/'.")
     if n > 1 and Path(save).suffix == ".png":
         raise click.UsageError(f"--save {save} holds one sheet, and {n} were asked for: give FILE.html, or a folder.")
-    Path(save).parent.mkdir(parents=True, exist_ok=True)
+    parent = Path(save).parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--save {save}: '{parent}' cannot be made: {error.strerror}.") from error
+    if not os.access(parent, os.W_OK):
+        raise click.UsageError(f"--save {save}: nothing can be written to '{parent}'.")
 
 
 def _is_folder(save: str) -> bool:

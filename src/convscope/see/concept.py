@@ -24,6 +24,7 @@ class BestUnit:
     layer: str
     unit: int
     iou: float  # on those that measure
+    error: float  # of it, a standard error
     chance: float
     precision: float
     threshold: float
@@ -72,10 +73,17 @@ def best_unit(known: Dissected, concept: int, single: SingleUnits | None = None)
     unit, own = int(tops[layer].argmax()), single.layers[layer]
     at = unit, concept
     detects = bool(known.detects[layer][at]) if single is known.trained.single else False
-    iou, chance, precision, threshold = (
-        float(part[at]) for part in (own.iou, own.chance, own.average_precision, own.threshold)
+    iou, error, chance, precision, threshold = (
+        float(part[at]) for part in (own.iou, own.error, own.chance, own.average_precision, own.threshold)
     )
-    return BestUnit(layer, unit, iou, chance, precision, threshold, detects)
+    return BestUnit(layer, unit, iou, error, chance, precision, threshold, detects)
+
+
+def _chosen(known: Dissected, single: SingleUnits, layer: str, concept: int) -> int:
+    """The best unit of a layer by the images that choose: of those that detect the concept, if any do."""
+    top = single.layers[layer].chosen[:, concept]
+    detects = known.detects[layer][:, concept] if single is known.trained.single else np.zeros(len(top), bool)
+    return int(np.where(detects, top, -1.0).argmax() if detects.any() else top.argmax())
 
 
 def best_read(known: Dissected, concept: int) -> Directions | None:
@@ -122,8 +130,9 @@ def _sentence(known: Dissected, concept: int, best: BestUnit, read: Directions |
         f"{single.everywhere[concept]:.2f}, the mean mask {single.prior[concept]:.2f}, chance {best.chance:.2f}."
     )
     if read is not None:
-        beats = "better, beyond what drawing images explains" if read.versus.beats[concept] else "not surely better"
-        text += f" Several units of {read.layer} together reach {read.iou[concept]:.2f}: {beats}."
+        own = f"the best of its units by itself {read.versus.best_iou[concept]:.2f}"
+        beats = "" if read.versus.beats[concept] else ", which is not surely less"
+        text += f" Several units of {read.layer} together reach {read.iou[concept]:.2f}, {own}{beats}."
     return text
 
 
@@ -147,11 +156,12 @@ def _facts(known: Dissected, concept: int, best: BestUnit, read: Directions | No
     found += [
         (
             "best unit",
-            f"{best.layer}:{best.unit}, average precision {best.precision:.2f} ({_lift(best.precision, share)})",
+            f"{best.layer}:{best.unit}, IoU {best.iou:.2f} ± {best.error:.2f} (from the pixels that were looked at), average "
+            f"precision {best.precision:.2f} ({_lift(best.precision, share)})",
         ),
         (
             "conventional rule",
-            f"on at the top .5 % of its values a unit can have IoU {single.cap[concept]:.3f} at most"
+            f"a unit that is on at .5 % of the pixels can have IoU {single.cap[concept]:.3f} at most"
             + ("; the rule asks for more" if single.cap[concept] < CONVENTIONAL else ""),
         ),
     ]
@@ -179,12 +189,16 @@ def _checks(known: Dissected, concept: int, best: BestUnit, read: Directions | N
     own = single.layers[best.layer]
     z, chance = float(own.z[best.unit, concept]), float(own.corrected[best.unit, concept])
     everywhere, prior = float(single.everywhere[concept]), float(single.prior[concept])
+    stands_out = bool(single.beyond_wrong()[best.layer][best.unit, concept])
+    too_few = (
+        "" if stands_out else " Of all pairs of units and concepts too few stand out so far for a discovery (rate 5 %)."
+    )
     found = [
         _check(
             "Beyond wrong labels",
-            bool(single.beyond_wrong()[best.layer][best.unit, concept]) and chance > LEAST,
+            stands_out and chance > LEAST,
             f"It lies {z:.1f} times the scatter of wrong labels (masks of other images, rolled round) above chance; beyond it "
-            f"the overlap is {chance:.2f}, at least {LEAST:g} is asked.",
+            f"the overlap is {chance:.2f}, at least {LEAST:g} is asked.{too_few}",
         ),
         _check(
             "Where it is strongest",
@@ -229,7 +243,7 @@ def _by_layer(known: Dissected, concept: int) -> dict[str, Any]:
     names = list(single.layers)
 
     def best(one: SingleUnits) -> list[float]:
-        units = [own.chosen[:, concept].argmax() for own in one.layers.values()]
+        units = [_chosen(known, one, layer, concept) for layer in one.layers]
         return [float(own.iou[unit, concept]) for unit, own in zip(units, one.layers.values(), strict=True)]
 
     read = known.trained.read
@@ -298,7 +312,8 @@ def _detectors(known: Dissected, concept: int) -> dict[str, Any]:
         numbers = (own.iou[at], own.chance[at], own.average_precision[at], own.top.iou[at])
         scaled = f"{own.top.lift[at]:.1f} x", f"{own.z[at]:.1f}"
         rows.append([f"{layer}:{unit}", *(f"{value:.2f}" for value in numbers), *scaled, ", ".join(also[:2]) or "–"])
-    title = f"Units that detect it, {len(rows)} of {len(every):,}" if len(rows) < len(every) else "Units that detect it"
+    of = f", {len(rows)} of {len(every):,}" if len(rows) < len(every) else ""
+    title = f"Units that detect it{of}, best first by the images that chose"
     return {
         "panel": "table",
         "title": title,

@@ -39,11 +39,12 @@ def layer_page(known: Dissected, layer: str) -> Sheet:
         )
         facts += [("concepts served by a unit", _served(read.serves))]
     if of_images is not None:
-        n_detect = int(of_images.detectors.any(axis=1).sum())
+        ranks = known.ranks[layer]
+        n_detect = int(ranks.any(axis=1).sum())
         parts.append(
             f"{n_detect:,} of its units rank images by a concept of whole images better than wrong labels allow."
         )
-        evidence.append(_ranking(layer, of_images))
+        evidence.append(_ranking(layer, of_images, ranks))
     return Sheet(
         layer=layer,
         unit=None,
@@ -140,11 +141,7 @@ def _units(known: Dissected, own: Detected, at: int) -> dict[str, Any]:
     layer, means = own.layers[at], own.means(at)
     scores = single.layers[layer]
     chosen = np.flatnonzero(means >= 0)
-    shown = (
-        chosen[np.unique(np.linspace(0, len(chosen) - 1, min(MOST_UNITS, len(chosen))).round().astype(int))]
-        if len(chosen)
-        else chosen
-    )
+    shown = chosen[np.argsort(-scores.corrected[chosen, means[chosen]], kind="stable")][:MOST_UNITS]
     rows = []
     for unit in shown:
         best = means[unit]
@@ -155,7 +152,7 @@ def _units(known: Dissected, own: Detected, at: int) -> dict[str, Any]:
             [int(unit), str(single.concepts[best]), *(f"{value:.2f}" for value in numbers), len(rest) + 1, also]
         )
     title = "Units and what they detect" + (
-        f", {len(shown)} of {len(chosen):,}, spread over their numbers" if len(shown) < len(chosen) else ""
+        f", the {len(shown)} clearest of {len(chosen):,}" if len(shown) < len(chosen) else ", the clearest first"
     )
     return {
         "panel": "table",
@@ -173,19 +170,20 @@ def _served(serves: np.ndarray) -> str:
     return f"{np.median(used):.0f} in the median of {len(used):,} units that serve any, {used.max()} at most"
 
 
-def _ranking(layer: str, found: ImageLevel) -> dict[str, Any]:
-    """For each concept of whole images the unit that ranks best."""
+def _ranking(layer: str, found: ImageLevel, ranks: np.ndarray) -> dict[str, Any]:
+    """For each concept of whole images the unit that ranks best, chosen on one half of the images and measured on the other."""
     rows = []
-    for concept in np.argsort(-np.where(found.detectors, found.average_precision, -1).max(axis=0))[:MOST_UNITS]:
-        n = int(found.detectors[:, concept].sum())
+    chosen = np.where(ranks, found.chosen, -1.0)
+    for concept in np.argsort(-chosen.max(axis=0, initial=-1.0))[:MOST_UNITS]:
+        n = int(ranks[:, concept].sum())
         if not n:
             continue
-        unit = int(np.where(found.detectors[:, concept], found.average_precision[:, concept], -1).argmax())
-        numbers = found.average_precision[unit, concept], found.frequency[concept]
+        unit = int(chosen[:, concept].argmax())
+        numbers = found.measured[unit, concept], found.share[concept]
         rows.append([str(found.concepts[concept]), n, f"{layer}:{unit}", *(f"{value:.2f}" for value in numbers)])
     return {
         "panel": "table",
-        "title": "Concepts of whole images that its units rank by (false discovery rate 5 %)",
+        "title": "Concepts of whole images that its units rank by; the best unit as chosen on one half of the images, on the other",
         "columns": ["concept", "units", "best unit", "average precision", "share of images"],
         "align": ["left", "right", "left", "right", "right"],
         "rows": rows,

@@ -17,7 +17,8 @@ from convscope.sweep.gauges.labelled import MEASURE
 from convscope.sweep.gauges.pixels import values_at
 
 N_SHOWN = 5  # images
-DIM = 0.28  # how bright what is off is shown
+DIM = 0.4  # how bright what is off is shown
+TINT, TINTED = np.array((0, 200, 255), np.float32), 0.45  # what is on: seen on dark pictures, too
 PX = 144  # longer side of a picture: pages hold many
 
 
@@ -41,8 +42,8 @@ def where_section(
     if not tiles:
         return None
     words = (
-        f"Images of the half that chose nothing, spread over all that show '{name}', not picked. The line is the mask; lit is "
-        "where the answer is on."
+        f"Images of the half that chose nothing, spread over all that show '{name}', not picked. The line is the mask; tinted "
+        "is where the answer is on."
     )
     return Section("where", f"Where is '{name}', and where do they answer?", words, tuple(tiles), WIDE_TILE_PX)
 
@@ -104,4 +105,5 @@ def _on(network: Network, labels: Labels, answer: Answer, maps: torch.Tensor, si
 def _lit(shown: np.ndarray, on: np.ndarray) -> np.ndarray:
     found = shown.astype(np.float32)
     found[~on] *= DIM
+    found[on] = (1 - TINTED) * found[on] + TINTED * TINT
     return found.astype(np.uint8)

@@ -82,6 +82,10 @@ def _wrong(n_images: np.ndarray, n_known: np.ndarray, share: np.ndarray) -> str:
     if share.max() >= 1:
         everywhere = "in all of them" if share.min() >= 1 else "in one half of them"
         return f"It is everywhere {everywhere}, so nothing can answer to it."
+    if min(n_known) < 2:
+        return (
+            "In one half a single image says whether it is there: no other image's labels are there to be wrong ones."
+        )
     if not n_images.all():
         return f"It is in {n:,} image{'s' if n > 1 else ''}, none of which is in the other half."
     return ""

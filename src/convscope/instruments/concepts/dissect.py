@@ -22,6 +22,7 @@ from convscope.sweep.engine import Gauges, keys_of, n_units, sweep
 from convscope.sweep.gauges import AtPixels, Peaks
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE
 
+PIXELS, FEWEST_PIXELS, MOST_PIXELS = 32_000, 64, 1024  # that are looked at: in all, and in one image
 N_READ = 6  # layers, spread over the depth, whose units are also read together
 PEAKS, VALUES = "peaks", "at_pixels"
 Progress = Callable[[str, int, int], None]
@@ -83,7 +84,7 @@ def labels_of(
     images: Images,
     sources: Sequence[Source],
     *,
-    n_pixels: int = 64,
+    n_pixels: int | None = None,
     n_null: int | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -91,9 +92,13 @@ def labels_of(
 ) -> Labels:
     """What these sources know of the images, as the network sees them; dealt out wrongly `n_null` times (see chance.py).
 
+    `n_pixels` are looked at in each image: by default 64 of 500 images, and more of fewer.
+
     Raises UsageError where two concepts are the same, ImagesError where a source knows nothing of any image, or a half has none.
     """
     _check(sources)
+    if n_pixels is None:
+        n_pixels = min(MOST_PIXELS, max(FEWEST_PIXELS, PIXELS // max(1, len(images))))
     if n_null is None:
         n_units_in_all = sum(layer.n_units for layer in network.layers.of_kind("conv"))
         n_null = n_dealings(n_units_in_all * sum(len(source.concepts) for source in sources))
@@ -248,4 +253,12 @@ def _check(sources: Sequence[Source]) -> None:
     every = [concept for source in sources for concept in source.concepts]
     twice = next((concept for concept in every if every.count(concept) > 1), None)
     if twice is not None:
-        raise UsageError("Concepts were to be looked for.", f"'{twice}' comes from two sources.", "Give one of them.")
+        raise UsageError(
+            "Concepts were to be looked for.",
+            f"'{twice}' comes from two sources: {_sources_of(sources, twice)}.",
+            "Give one of them.",
+        )
+
+
+def _sources_of(sources: Sequence[Source], concept: Concept) -> str:
+    return " and ".join(type(source).__name__ for source in sources if concept in source.concepts)

@@ -68,16 +68,22 @@ def test_a_misspelled_concept_is_said_before_the_sweep(scenes: Path, monkeypatch
     assert "'spot'" in ended.exception.would_work
 
 
-def test_what_is_nowhere_in_images_has_no_page(scenes: Path) -> None:
+def test_examples_by_name_have_a_page(scenes: Path) -> None:
     for name, half in (("red", range(6)), ("blue", range(6, N))):
         (scenes / "examples" / name).mkdir(parents=True)
         for number in half:
             (scenes / f"images/{number:02}.png").rename(scenes / f"examples/{name}/{number:02}.png")
     examples = scenes / "examples"
-    asked = ["--images", str(examples), "--concept", "red", "--concepts", f"examples:{examples}", "--quiet"]
+    asked = ["--images", str(examples), "--concept", "red", "--concepts", f"examples:{examples}", "--quiet", "--json"]
     ended = CliRunner().invoke(see_command, ["builtin:world", *asked])
-    assert isinstance(ended.exception, UsageError)
-    assert "whole images" in ended.exception.found
+    assert ended.exit_code == 0, ended.output
+    (sheet,) = json.loads(ended.stdout)["sheets"]
+    assert sheet["address"] == "example: red"
+    assert [one["title"] for one in sheet["checks"]] == [
+        "Beyond wrong labels",
+        "Beyond the share of images",
+        "Beyond fresh weights",
+    ]
 
 
 def test_one_image_is_too_few(scenes: Path) -> None:
@@ -105,7 +111,7 @@ def test_a_concept_that_is_everywhere_gets_no_best_unit(scenes: Path) -> None:
         ("pixel", UnknownNameError, "There is no source of concepts 'pixel'."),
         ("no/such/masks", InputError, "There is no such folder or file."),
         ("no_such.json", InputError, "There is no such folder or file."),
-        ("text:a wheel", UsageError, "Texts cannot be given by a name"),
+        ("text:a wheel", UsageError, "It gives no texts for the model."),
     ],
 )
 def test_a_source_that_is_none(spec: str, kind: type[ConvscopeError], found: str) -> None:

@@ -21,10 +21,10 @@ from convscope.images import Picture, Preprocess
 from convscope.images.concepts.concept import Concept, Masks
 from convscope.instruments.concepts import chance, counting
 from convscope.instruments.concepts.chance import position_prior
-from convscope.instruments.concepts.collect import Collected, _pooled, collect, halves
+from convscope.instruments.concepts.collect import TOGETHER, Collected, _pooled, collect, halves
 from convscope.instruments.concepts.counting import rotation
 from convscope.instruments.concepts.dissect import labels_of
-from convscope.instruments.concepts.image_level import image_level, precisions
+from convscope.instruments.concepts.image_level import image_level, precisions, ranking
 from convscope.instruments.concepts.iou import average_precision, cap, highest_between, tails
 from convscope.instruments.concepts.single_units import SingleUnits, evaluated, single_units
 from convscope.intervals import false_discovery_rate
@@ -33,6 +33,7 @@ from convscope.sweep.gauges import Overlap, Peaks, Values
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE, Labelled
 from convscope.sweep.gauges.levels import levels_from
 from convscope.sweep.gauges.overlap import n_bytes, product, room
+from convscope.sweep.gauges.peaks import UnitPeaks
 from convscope.sweep.gauges.pixels import Pixels, anchor_of, stretched, values_at
 from convscope.sweep.response import Response
 
@@ -546,10 +547,38 @@ def test_units_that_rank_images_are_found_and_no_others() -> None:
     other.update(Response("fc", torch.from_numpy(peaks[50:]), keys_of(images)[50:]))
     gauge.merge(other)
     result = image_level(found, gauge.result())
-    assert [tuple(map(int, place)) for place in np.argwhere(result.detectors)] == [(2, 0), (4, 1)]
+    ranks = ranking({"fc": result})["fc"]
+    assert [tuple(map(int, place)) for place in np.argwhere(ranks)] == [(2, 0), (4, 1)]
     assert result.average_precision[2, 0] > 0.8
+    assert ranking({}) == {}
+    half, known = halves(images), np.ones((40, 2), bool)
+    for which, own in ((CHOOSE, result.chosen), (MEASURE, result.measured)):
+        each = [precisions(peaks[half == which, unit], labels[half == which], known) for unit in range(6)]
+        np.testing.assert_allclose(own, each, rtol=1e-5)
+    np.testing.assert_allclose(result.share, labels[half == MEASURE].mean(axis=0))
     with pytest.raises(UsageError, match="no masks"):
         single_units(planted.detectors(), images, found)
+
+
+def test_layers_that_rank_by_nothing_share_their_false_discoveries() -> None:
+    """Forty layers of noise: tested one by one, 5 % of false ones may be found in each; together, in all."""
+    rng = np.random.default_rng(0)
+    images = cs.images(np.zeros((60, 5, 6, 3), np.uint8))
+    labels = rng.random((60, 2)) < 0.3
+    by_id = {name: Masks(row, np.ones(2, bool)) for name, row in zip(images.ids, labels, strict=True)}
+    found = collect(images, Given(("dog", "cat"), by_id, per_pixel=False), PLAIN, size=(5, 6), n_null=20)
+    layers = {}
+    for layer in range(40):
+        peaks = rng.normal(size=(3, 60)).astype(np.float32)
+        peaks[0] += 3 * labels[:, 0] * (layer == 7)
+        layers[str(layer)] = image_level(found, UnitPeaks(peaks, np.ones(60, bool)))
+    together = ranking(layers)
+    assert together["7"][0, 0]
+    assert sum(int(one.sum()) for one in together.values()) <= 2
+    wrong = np.sort(np.concatenate([one.scaled.wrong for one in layers.values()]))
+    p_values = np.array([chance.rare(one.z, wrong, found.testable) for one in layers.values()])
+    places = false_discovery_rate(p_values) & (np.array([one.average_precision for one in layers.values()]) > 0)
+    np.testing.assert_array_equal(np.array(list(together.values())), places)
 
 
 def test_p_values_are_even_where_nothing_is() -> None:
@@ -609,11 +638,13 @@ def test_collecting_says_how_far_it_is_and_an_interrupt_ends_it() -> None:
     def stop(done: int, n: int) -> None:
         raise KeyboardInterrupt
 
+    most = 4 * TOGETHER  # two batches are there before the first is told of, and two more may have been begun
+    images, source = scenes(most + 16)
     asked = []
     listening = replace(source, by_id=_Listening(source.by_id, asked))
     with pytest.raises(KeyboardInterrupt):
         collect(images, listening, PLAIN, size=SIZE, workers=2, progress=stop)
-    assert len(asked) < 60
+    assert len(asked) <= most
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from skimage.color import lab2rgb, rgb2lab
 
+import convscope as cs
 from convscope.answer.given import MaskSource
 from convscope.errors import ImagesError, InputError, MissingExtraError, UnknownNameError, UsageError, WeightsError
 from convscope.images import Picture, Preprocess, images
@@ -942,6 +943,82 @@ def test_examples_say_what_they_are_and_nothing_else(tmp_path: Path) -> None:
     save(tmp_path / "flat" / "1.png", np.zeros((4, 5, 3), np.uint8))
     with pytest.raises(ImagesError, match="no sub-folder with images"):
         Examples(tmp_path / "flat")
+
+
+def two_colours(folder: Path, n: int = 12) -> Path:
+    """Examples of `red` and `blue`: grey noise with a patch of the colour; and one that lies in no folder."""
+    rng = np.random.default_rng(0)
+    for number in range(2 * n + 1):
+        pixels = np.repeat(rng.integers(60, 200, (20, 28, 1)), 3, axis=2).astype(np.uint8)
+        y, x = rng.integers(0, 14), rng.integers(0, 20)
+        pixels[y : y + 6, x : x + 8] = ((230, 20, 20), (20, 20, 230))[number % 2]
+        name = ("red", "blue")[number % 2] if number < 2 * n else "."
+        save(folder / name / f"{number:03}.png", pixels)
+    return folder
+
+
+def colour_units() -> torch.nn.Module:
+    """Units that answer to red, to blue, to the sum of all channels, and to nothing."""
+    conv = torch.nn.Conv2d(3, 4, 1)
+    with torch.no_grad():
+        conv.weight[:, :, 0, 0] = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [1, 1, 1], [0, 0, 0]])
+        conv.bias.zero_()
+    return torch.nn.Sequential(
+        conv, torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+
+
+def test_examples_by_name_are_ranked_by_units(tmp_path: Path) -> None:
+    """With the folder itself as images: an image is of its folder and of no other."""
+    folder = two_colours(tmp_path / "colours")
+    recipe = {"resize": None, "crop": (20, 28), "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    net = cs.load(colour_units().eval(), size=(20, 28), preprocess=recipe)
+    found = cs.dissect(net, folder, [f"examples:{folder}"], layers=["1"])
+    own = found.trained.of_images["1"]
+    assert [str(concept) for concept in own.concepts] == ["example: blue", "example: red"]
+    assert own.testable.all()
+    np.testing.assert_allclose(own.frequency, 0.5)  # the image that lies in no folder is not known
+    assert found.labels.whole is not None
+    assert found.labels.whole.n_silent == 1
+    np.testing.assert_allclose(
+        own.average_precision[:2], [[own.average_precision[0, 0], 1], [1, own.average_precision[1, 1]]]
+    )
+    np.testing.assert_allclose(own.average_precision[3], 0.5)
+    assert own.average_precision[0, 0] < 0.6
+    np.testing.assert_array_equal(found.ranks["1"], [[False, True], [True, False], [False] * 2, [False] * 2])
+    assert repr(found).endswith("2 of 4 units rank images by one of 2 concepts)")
+    other = tmp_path / "other"
+    save(other / "a.png", np.zeros((20, 28, 3), np.uint8))
+    with pytest.raises(ImagesError, match="Nothing is known of any of them") as raised:
+        cs.dissect(net, other, [f"examples:{folder}"])
+    assert "the folder of the examples as images" in raised.value.would_work
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("text", "It names no folder"),
+        ("text:", "It names no folder"),
+        ("text:clip", "It gives no texts"),
+        ("text:clip=", "It gives no texts"),
+        ("text:clip= , ", "It gives no texts"),
+        ("text:=wheel", "It gives no texts"),
+    ],
+)
+def test_texts_by_name_are_refused_without_a_folder_or_texts(spec: str, words: str) -> None:
+    with pytest.raises(UsageError, match="text:FOLDER=wheel,stripes") as raised:
+        open_concepts(spec)
+    assert raised.value.found.startswith(words)
+
+
+def test_texts_by_name_are_those_of_the_model_in_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="There is no folder 'clip'"):
+        open_concepts(f"text:{tmp_path / 'clip'}=wheel")
+    folder = tmp_path / "a=b"  # the last "=" is what counts
+    folder.mkdir()
+    source = open_concepts(f"text:{tiny_clip(folder)}=a wheel, striped fur,a wheel,")
+    assert isinstance(source, TextLabels)
+    assert source.texts == ("a wheel", "striped fur")
 
 
 def test_text_labels_are_refused_without_weights_or_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

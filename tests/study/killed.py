@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from planted import planted_images, planted_network
 
 import convscope as cs
-from convscope.study import chapters, patterns
+from convscope.study import concept_chapter, patterns
 from convscope.study.claims import DeconvnetPictures, PreferredPatterns, WhyThesePredictions
 from convscope.sweep import engine
 
@@ -61,7 +61,7 @@ if __name__ == "__main__":
     WhyThesePredictions.n_sampled = DeconvnetPictures.n_sampled = PreferredPatterns.n_sampled = (
         PreferredPatterns.n_classes
     ) = 2
-    chapters.MOST_PAGES = 4
+    concept_chapter.MOST_PAGES = 4
     for name in ("OF_UNITS", "OF_CLASSES", "RAW_ASCENT"):
         setattr(patterns, name, replace(getattr(patterns, name), n_steps=2))
     NETWORK, IMAGES = planted_network(), planted_images(32)

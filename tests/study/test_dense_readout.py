@@ -1,5 +1,6 @@
 """Is the claim about the read-out supported where each class is read from two units, and only there?"""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from torch import nn
 
 import convscope as cs
 from convscope.finding import Finding, Verdict
+from convscope.instruments.readout.sections import WHOLE, Sections
 from convscope.study import readout
+from convscope.study.claim import Measured
 from convscope.study.claims import dense_readout
 
 CLAIM = "dense_readout"
@@ -91,6 +94,8 @@ def test_classes_of_two_units_hang_on_them(tmp_path: Path) -> None:
         assert row[3] == ("0" if i == 0 else "−100"), "without its units"
         assert row[4] == "0", "without others as active"
         assert row[7] == 2 or i == 0, "units for 90 %"
+        assert row[8] == 1, "units for 90 % of the accuracy"
+    assert "1 (the others at their mean) keep 90 % of a class's accuracy" in finding.summary
 
 
 def test_a_class_spread_over_many_units_hangs_on_few_of_them_no_more(tmp_path: Path) -> None:
@@ -130,3 +135,23 @@ def test_a_network_without_a_head_leaves_it_open_and_says_why(tmp_path: Path) ->
     finding = finding_of(Means(), images(N_CLASSES), tmp_path)
     assert finding.verdict == Verdict.UNDECIDED
     assert "a window of 3 x 3" in finding.reason
+
+
+def test_sections_are_read_from_earlier_images_of_each_class_and_measured_on_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {"resize": None, "crop": SIZE, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    net = cs.load(Hues(n_each=1, n_bright=4).eval(), size=SIZE, preprocess=settings)
+    seen = []
+
+    def leave_out(network: cs.Network, head: object, batches: Callable[[], Iterable[tuple]]) -> Sections:
+        seen.extend(batches())
+        return Sections((), (), {WHOLE: np.ones(3, bool)}, ())
+
+    monkeypatch.setattr(readout, "leave_out", leave_out)
+    readout._sections(Measured(net, images(10 * N_CLASSES), ()), net, "trained")
+    labels, learns = (torch.cat([batch[part] for batch in seen]) for part in (1, 2))
+    for wanted in range(N_CLASSES):
+        own = learns[labels == wanted].tolist()
+        assert own == sorted(own, reverse=True)
+        assert sum(own) == 5

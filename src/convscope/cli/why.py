@@ -59,7 +59,7 @@ CLAIMS = (
     multiple=True,
     metavar="SOURCE",
     help="What units are held against: pixels, classes, world, a folder of label maps, voc:DIR, coco:FILE, pascal_part:DIR, "
-    "examples:DIR, none; may be repeated.",
+    "examples:DIR, text:DIR=WORDS, none; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress.")

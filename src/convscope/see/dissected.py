@@ -67,13 +67,18 @@ class Dissected:
     def sheet(self, concept: str) -> Sheet:
         """The page of a concept: `wheel`, or `part: wheel` where several have the name.
 
-        Raises UnknownNameError, UsageError where several are meant.
+        Raises UnknownNameError, UsageError where several are meant, or it has masks and no measured layer has maps.
         """
         from convscope.see.concept import concept_sheet  # makes pages of this
         from convscope.see.image_concept import image_concept_sheet
 
         found = concept_of(concept, self.labels.sources)
         if found in self.concepts:
+            if not self.detects:
+                measured = ", ".join(self.trained.layers)
+                raise UsageError(
+                    f"Where '{found}' is was asked for.", f"No layer has maps: {measured}.", "Name others."
+                )
             return concept_sheet(self, self.concepts.index(found))
         return image_concept_sheet(self, self.of_images.index(found))
 

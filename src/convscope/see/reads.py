@@ -31,8 +31,9 @@ def class_page(
     sentence = (
         f"Without its {len(row['top'])} strongest units of {layer} its {by} goes from {_percent(before[by])} to "
         f"{_percent(after[by])}; without as many others that are as active to {_percent(matched)}. "
-        f"{row['n_units']['signed']:.0f} units make 90 % of its logit"
-        + (f", {row['n_enough']:.0f} keep the prediction." if np.isfinite(row["n_enough"] or np.nan) else ".")
+        f"{_number(row['n_units']['signed'])} units make 90 % of its logit"
+        + (f", {row['n_enough']:.0f} keep the prediction" if _known(row["n_enough"]) else "")
+        + (f", {row['n_accurate']:.0f} keep 90 % of its accuracy." if _known(row["n_accurate"]) else ".")
     )
     notes = ["Units were chosen on the images they are measured on: it has fewer than 4."] if row["same"] else []
     return Sheet(
@@ -55,7 +56,7 @@ def class_page(
         settings={},
         repeat=(),
         evidence=tuple(_evidence(network, row, layer, detects)),
-        numbers={name: row[name] for name in ("index", "n_images", "top", "n_units", "n_enough")},
+        numbers={name: row[name] for name in ("index", "n_images", "top", "n_units", "n_enough", "n_accurate")},
     )
 
 
@@ -105,11 +106,32 @@ def _facts(row: Row, layer: str, by: str) -> tuple[tuple[str, str], ...]:
         ("read at", layer),
         (
             "units for 90 % of the logit",
-            f"{need['signed']:.0f} by what they add, {need['absolute']:.0f} by size, {need['centred']:.0f} of what is particular "
-            "to an image",
+            f"{_number(need['signed'])} by what they add, {_number(need['absolute'])} by size, {_number(need['centred'])} of what "
+            "is particular to an image",
+        ),
+        (
+            "units for 90 % of the accuracy",
+            f"{_number(row['n_accurate'])}, the others at their mean; of {row['numbers'][-1]:,}. {_mistaken(row)}",
         ),
         ("at zero instead of the mean", f"{by} {_percent(row['removed']['zero'][by])} without its strongest units"),
     )
+
+
+def _mistaken(row: Row) -> str:
+    """How many of the others are given to a class where no more units are kept."""
+    if not _known(row["n_accurate"]):
+        return "Its images are not given to it."
+    share = row["mistaken"][list(row["numbers"]).index(round(row["n_accurate"]))]
+    return f"Of other images {_percent(share)} are then given to it by mistake"
+
+
+def _known(number: float | None) -> bool:
+    return number is not None and bool(np.isfinite(number))
+
+
+def _number(number: float | None) -> str:
+    """A number of units; a dash where there is none: a logit below zero has no share."""
+    return f"{number:.0f}" if number is not None and np.isfinite(number) else "–"
 
 
 def _check(title: str, passes: object, fall: float, matched: float) -> Checked:

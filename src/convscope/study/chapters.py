@@ -4,14 +4,13 @@ A chapter is what page/chapters.py checks: a table whose rows name pages, and pa
 when what it shows is measured; the report reads it back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convscope.network import Network
-from convscope.see.concept import best_read, best_unit, concept_sheet, n_detectors
 from convscope.see.dissected import Dissected
 from convscope.see.meanings import controls, layer_page
 from convscope.see.page import block
@@ -19,12 +18,8 @@ from convscope.see.reads import class_name, class_page, detected_by
 from convscope.see.sheet import Sheet
 from convscope.study import folder as on_disk
 from convscope.study.claim import TRAINED, Concepts
+from convscope.study.concept_chapter import Chapter, Progress, concept_chapter, concept_pages, filled
 from convscope.study.samples import Row
-
-MOST_PAGES = 200  # of a chapter; rows are there for all
-MOST_NAMED = 5  # reasons for which labels could not be used
-Chapter = dict[str, Any]
-Progress = Callable[[str, int, int], None]
 
 
 def chapters(
@@ -44,19 +39,9 @@ def chapters(
 
 
 def _about_concepts(known: Dissected, progress: Progress) -> Iterator[tuple[Chapter, Iterator[Sheet]]]:
-    if known.trained.single is not None:
-        yield _concepts(known), _concept_pages(known, progress)
+    if known.detects or known.ranks:
+        yield concept_chapter(known), concept_pages(known, progress)
     yield _layers(known), _layer_pages(known, progress)
-
-
-def _concept_pages(known: Dissected, progress: Progress) -> Iterator[Sheet]:
-    single = known.trained.single
-    assert single is not None
-    shown = _paged(len(single.concepts))
-    for n, concept in enumerate(shown):
-        progress("pages of concepts", n, len(shown))
-        yield concept_sheet(known, int(concept))
-    progress("pages of concepts", len(shown), len(shown))
 
 
 def _layer_pages(known: Dissected, progress: Progress) -> Iterator[Sheet]:
@@ -89,7 +74,7 @@ def _classes(network: Network, rows: Sequence[Row], known: Dissected | None) -> 
             *(name, row["n_images"]),
             *(f"{100 * value:.0f} %" for value in (before["accuracy"], before["probability"], after["probability"])),
             f"{100 * np.mean(matched):.0f} %",
-            round(row["n_units"]["signed"]),
+            *(_whole(number) for number in (row["n_units"]["signed"], row["n_accurate"])),
             f"{layer}:{strongest}",
             ", ".join(detects.get(strongest, ())[:2]) or "–",
         ]
@@ -100,81 +85,26 @@ def _classes(network: Network, rows: Sequence[Row], known: Dissected | None) -> 
         "words": (
             f"What the read-out makes of the units of {layer}, class by class: the probability of the class on its own images, as "
             "it is, without its strongest units (at their mean), and without as many others that are as active; how many units "
-            "make 90 % of its logit; the unit that adds most to it, and what that unit detects."
+            "make 90 % of its logit, and how many, the others at their mean, keep 90 % of its accuracy; the unit that adds most to "
+            "it, and what that unit detects."
         ),
         "columns": [
             *("class", "images", "accuracy", "probability", "without its units", "without others", "units for 90 %"),
-            *("strongest unit", "detects"),
+            *("for 90 % of the accuracy", "strongest unit", "detects"),
         ],
-        "align": ["left", *("right" for _ in range(6)), "left", "left"],
+        "align": ["left", *("right" for _ in range(7)), "left", "left"],
         "rows": found,
     }
 
 
-def _paged(n: int) -> np.ndarray:
-    return np.arange(min(n, MOST_PAGES))
-
-
-def _concepts(known: Dissected) -> Chapter:
-    single, pixels = known.trained.single, known.labels.pixels
-    assert single is not None
-    assert pixels is not None
-    paged = set(_paged(len(single.concepts)).tolist())
-    rows = [
-        {"page": str(what) if i in paged else None, "cells": [str(what), *_concept_cells(known, i)]}
-        for i, what in enumerate(single.concepts)
-    ]
-    not_used = "".join(f" {line.rstrip('.')}." for line in known.labels.not_used[:MOST_NAMED])
-    return {
-        "key": "concepts",
-        "title": "Concepts",
-        "words": (
-            "IoU is the overlap of a unit with the concept's masks, on the half of the images that chose nothing; 'everywhere' "
-            "is that of a unit which is always on (the concept's share of pixels), 'mean mask' that of knowing only where it "
-            "usually is. A detector beats both, and wrong labels. 'Cap' is the most that a unit can reach by the conventional "
-            f"rule (on at its top .5 %, IoU above .04); 'times the share' is its average precision over the share.{not_used}"
-        ),
-        "columns": [
-            *(
-                "concept",
-                "images",
-                "everywhere",
-                "mean mask",
-                "cap",
-                "detectors",
-                "best unit",
-                "IoU",
-                "times its share",
-            ),
-            *("fresh weights", "several units", "units for 90 %"),
-        ],
-        "align": ["left", *("right" for _ in range(5)), "left", *("right" for _ in range(5))],
-        "rows": rows,
-    }
-
-
-def _concept_cells(known: Dissected, concept: int) -> list[Any]:
-    single, pixels = known.trained.single, known.labels.pixels
-    assert single is not None
-    assert pixels is not None
-    n = int(pixels.n_images[:, concept].sum())
-    share = float(single.everywhere[concept])
-    trivial = [n, round(share, 3), round(float(single.prior[concept]), 3), round(float(single.cap[concept]), 3)]
-    if not pixels.testable[concept]:
-        return [*trivial, None, single.remarks.get(single.concepts[concept], "–"), *(None for _ in range(5))]
-    best, read = best_unit(known, concept), best_read(known, concept)
-    fresh = [best_unit(known, concept, one.single).iou for one in known.fresh if one.single is not None]
-    several: list[Any] = [None, None]
-    if read is not None:
-        several = [round(float(read.iou[concept]), 3), int(read.to_most[concept]) or None]
-    lift = round(best.precision / share, 1) if share > 0 else None
-    found = [n_detectors(known, concept), f"{best.layer}:{best.unit}", round(best.iou, 3), lift]
-    return [*trivial, *found, round(float(np.mean(fresh)), 3) if fresh else None, *several]
+def _whole(number: float | None) -> int | None:
+    """A number of units; None where there is none (a logit below zero has no share, null in a file)."""
+    return round(number) if number is not None and np.isfinite(number) else None
 
 
 def _layers(known: Dissected) -> Chapter:
     beside = controls(known) if known.trained.single is not None else {}
-    rows = [{"page": layer, "cells": [layer, *_layer_cells(known, layer, beside)]} for layer in known.trained.layers]
+    rows = [(layer, [layer, *_layer_cells(known, layer, beside)]) for layer in known.trained.layers]
     return {
         "key": "layers",
         "title": "What the layers detect",
@@ -182,21 +112,33 @@ def _layers(known: Dissected) -> Chapter:
             "How many units of each layer detect a concept, and which share of the concepts has a detector among up to 64 of them: "
             "in this network, in the same with fresh weights, and among random directions of the layer. 'Several units' is the "
             "mean IoU of read-outs, in the layers that were read."
+            + (" 'That rank images' are units that do so by a concept of whole images." if known.of_images else "")
         ),
-        "columns": [
-            *("layer", "units", "that detect", "concepts", "share of concepts", "fresh weights", "random directions"),
-            "IoU, several units",
-        ],
-        "align": ["left", *("right" for _ in range(7))],
-        "rows": rows,
+        **filled(
+            (
+                *(
+                    "layer",
+                    "units",
+                    "that detect",
+                    "concepts",
+                    "share of concepts",
+                    "fresh weights",
+                    "random directions",
+                ),
+                *("IoU, several units", "that rank images"),
+            ),
+            ("left", *("right" for _ in range(8))),
+            rows,
+        ),
     }
 
 
 def _layer_cells(known: Dissected, layer: str, beside: dict[str, Any]) -> list[Any]:
     n = known.network.layers[layer].n_units
+    ranks = int(known.ranks[layer].any(axis=1).sum()) if layer in known.ranks else None
     own = beside.get("trained")
     if own is None or layer not in own.layers:
-        return [n, *(None for _ in range(6))]
+        return [n, *(None for _ in range(6)), ranks]
     at = own.layers.index(layer)
     shares = [
         f"{100 * beside[name].likely[at].mean():.0f} %" if name in beside else None
@@ -204,7 +146,7 @@ def _layer_cells(known: Dissected, layer: str, beside: dict[str, Any]) -> list[A
     ]
     read = known.trained.read.get(layer)
     several = None if read is None or not np.isfinite(read.iou).any() else round(float(np.nanmean(read.iou)), 3)
-    return [n, int(own.detects[at].any(axis=1).sum()), int(own.n_concepts[at]), *shares, several]
+    return [n, int(own.detects[at].any(axis=1).sum()), int(own.n_concepts[at]), *shares, several, ranks]
 
 
 def class_rows(rows: dict[str, list[Row]]) -> list[Row]:

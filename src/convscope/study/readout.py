@@ -14,6 +14,7 @@ from torch import Tensor
 
 from convscope.errors import ConvscopeError
 from convscope.images import Images
+from convscope.instruments.concepts.collect import halves
 from convscope.instruments.readout.by_class import by_class
 from convscope.instruments.readout.head import head_of
 from convscope.instruments.readout.kept import Kept, keep
@@ -22,9 +23,10 @@ from convscope.network import Network
 from convscope.study.claim import FRESH, N_FRESH, TRAINED, Measured, Networks
 from convscope.study.drawn import n_affordable
 from convscope.study.samples import Row, Sample, of_things
+from convscope.sweep.gauges.labelled import CHOOSE
 
 MOST_IMAGES, FEWEST_IMAGES = 2000, 200
-FEWEST_COSTLY, HEAD_BUDGET, PASSES = 24, 2e12, 1500  # classes, multiplications, and of the head for one class, about
+FEWEST_COSTLY, HEAD_BUDGET, PASSES = 24, 2e12, 2200  # classes, multiplications, and of the head for one class, about
 BUDGET = 1e12  # multiplications for the network, and as many for fresh weights
 MOST_READ, EACH_CLASS = 1000, 8  # images that sections are left out for, and of each class: fewer teach no reading
 SECTIONS = "sections"  # what a row about sections has in the place of a class
@@ -130,13 +132,14 @@ def _sections(measured: Measured, network: Network, which: str) -> Row:
         n_affordable(measured, 4, BUDGET, MOST_READ, FEWEST_IMAGES), measured.seed
     )
     size = network.input_shape[1:]
+    learns = torch.from_numpy(halves(images) == CHOOSE)  # runs of images: frames of a film are alike
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for batch in images.stream(network.preprocess.prepare_one):
             if len(batch) and batch.inputs.shape[2:] == size:
-                yield batch.inputs, batch.labels
+                yield batch.inputs, batch.labels, learns[list(batch.indices)]
 
-    found = leave_out(network, head_of(network), batches, measured.seed)
+    found = leave_out(network, head_of(network), batches)
     right = {name: [int(hits.sum()), len(hits)] for name, hits in found.right.items()}
     return {"which": which, SECTIONS: right, "said": list(found.said), "more_than_the_sum": found.more_than_the_sum()}
 

@@ -25,7 +25,8 @@ class Examples:
     """Which images are examples of `striped`, which of `wooden`?  `images` are the examples themselves, to be swept.
 
     An example of one concept says nothing of the others, which it may show too; with `exclusive`, as where it is opened by its
-    name, it shows none of them. An image is an example by its id, its path within the folder; of others nothing is known. Raises ImagesError where there is no sub-folder with an image.
+    name, it shows none of them. An image is an example by its id, its path within the folder; of others nothing is known.
+    Raises ImagesError where there is no sub-folder with an image.
     """
 
     folder: str | os.PathLike[str]

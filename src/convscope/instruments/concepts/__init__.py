@@ -20,6 +20,7 @@ from convscope.instruments.concepts.dissect import dissect as dissect
 from convscope.instruments.concepts.dissect import labels_of as labels_of
 from convscope.instruments.concepts.image_level import ImageLevel as ImageLevel
 from convscope.instruments.concepts.image_level import image_level as image_level
+from convscope.instruments.concepts.image_level import ranking as ranking
 from convscope.instruments.concepts.single_units import SingleUnits as SingleUnits
 from convscope.instruments.concepts.single_units import UnitConcepts as UnitConcepts
 from convscope.instruments.concepts.single_units import single_units as single_units

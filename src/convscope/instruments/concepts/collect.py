@@ -51,7 +51,7 @@ def collect(
         raise UsageError("Concepts were to be looked for.", "The source names none.", "Give one with concepts.")
     keys = keys_of(images)
     by_key = np.empty(len(images), np.int8)
-    by_key[keys] = halves(images) if half is None else half
+    by_key[keys] = halves(images, folders=not source.per_pixel) if half is None else half
     pixels = Pixels(size, n_pixels) if source.per_pixel else Pixels((1, 1), 1)
     taking = _Taking(source, preprocess, pixels, dict(zip(images.ids, keys.tolist(), strict=True)), by_key)
     alone = threadpool_limits(1, user_api="blas")  # the decoding threads share the cores already
@@ -72,23 +72,20 @@ def collect(
 
 def _nothing_fits(images: Images, reasons: tuple[Skip, ...], *, per_pixel: bool) -> ImagesError:
     first = f" The first that was given: '{reasons[0].id}': {reasons[0].reason.rstrip('.')}." if reasons else ""
+    would = "Name masks as the images" if per_pixel else "Give labelled images, or the folder of the examples as images"
     return ImagesError(
         f"Concepts were to be looked for in {len(images):,} images.",
         f"Nothing is known of any of them.{first}",
-        (
-            f"Name masks as the images: the"
-            if per_pixel
-            else "Give labelled images, or the folder of the examples as images; the"
-        )
-        + f" first image is '{images.ids[0]}'.",
+        f"{would}: the first image is '{images.ids[0]}'.",
     )
 
 
-def halves(images: Images, scenes: Mapping[str, str] | None = None) -> np.ndarray:
+def halves(images: Images, scenes: Mapping[str, str] | None = None, *, folders: bool = False) -> np.ndarray:
     """Which images choose (0) and which measure (1), int8 by the images' own order: the earlier ids choose, within each class.
 
     Neighbouring frames of a film are alike, so halves are runs of ids, not a random draw. `scenes` (id -> name) keeps the images of
-    one scene together instead, scenes in the order of their first id.
+    one scene together instead, scenes in the order of their first id. With `folders` images without a class are of that of their
+    folder: where folders are the concepts, a run of ids would have all of one concept in one half.
     """
     keys = keys_of(images)
     found = np.full(len(images), MEASURE, np.int8)
@@ -101,10 +98,19 @@ def halves(images: Images, scenes: Mapping[str, str] | None = None) -> np.ndarra
         chosen = chosen or {names[0]}
         found[order] = [CHOOSE if name in chosen else MEASURE for name in names]
         return found
-    for label in np.unique(images.labels):
-        own = np.flatnonzero(images.labels == label)
+    labels = _with_folders(images) if folders else images.labels
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
         own = own[np.argsort(keys[own])]
         found[own[: (len(own) + int(label) % 2) // 2]] = CHOOSE  # of single images, every other class's
+    return found
+
+
+def _with_folders(images: Images) -> np.ndarray:
+    """The labels of the images; of those without one a number of their own for each folder, int64."""
+    parents = np.array([id.rpartition("/")[0] for id in images.ids])
+    beyond = images.labels.max(initial=-1) + 1 + np.unique(parents, return_inverse=True)[1].reshape(-1)
+    found: np.ndarray = np.where(images.labels >= 0, images.labels, beyond)
     return found
 
 

@@ -1,7 +1,8 @@
 """Does a class hang on its units?  Its strongest units removed, against units as active, and against those of another class.
 
-Which units are a class's strongest is decided on one half of its images, and what their removal does is measured on the
-other, both ways round; with fewer than four images the same ones serve for both, and the measurement says so. With the units at
+Which units are a class's strongest is decided on one half of its images, and what their removal does, or keeping nothing but
+them, is measured on the other, both ways round; with fewer than four images the same ones serve for both, and the measurement
+says so. With the units at
 their mean (what they say of no image in particular) the strongest are those that add more to this class's images than to
 others; at zero, those that add most.
 """
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from convscope.instruments.readout.contributions import ORDERS, n_units, of_class
-from convscope.instruments.readout.fewest import accuracy_by_number, enough, powers
+from convscope.instruments.readout.fewest import enough, fewest_for, given_by_number, half_octaves
 from convscope.instruments.readout.kept import Kept, over_places
 from convscope.instruments.readout.removal import FILLS, Standing, as_active, standing, without
 
@@ -46,8 +47,11 @@ class ByClass:
     of_another: Standing  # another class's strongest units, at their mean
     top: tuple[int, ...]  # the strongest, of all its images, the first first
     added: tuple[float, ...]  # by unit: what it adds to the class's logit, mean over its images
-    n_units: dict[str, float]  # by definition: units for 90 % of the logit, median of some images
+    n_units: dict[
+        str, float
+    ]  # by definition: units for 90 % of the logit, median of some images; NaN where none has a share
     n_enough: float  # units that keep the prediction, all others at zero, median of some images
+    n_accurate: float  # the smallest of the numbers below that keeps 90 % of its accuracy; NaN where that is zero
     numbers: tuple[int, ...]  # of units kept, all others at their mean:
     kept: tuple[float, ...]  # share of its images that are still given to it
     mistaken: tuple[float, ...]  # share of the others that are then given to it
@@ -75,7 +79,8 @@ def by_class(
     ask = _Asked(kept, labels, wanted, others, sharpness)
     n = n_top(kept.head.n_units)
     few = others if kept.slopes is not None else others[: MOST_OTHERS // 2]  # gradients cost more than answers
-    added, usual = of_class(kept[own], wanted).values, of_class(kept[few], wanted).values.mean(0)
+    added, beside = of_class(kept[own], wanted).values, of_class(kept[few], wanted).values
+    usual = beside.mean(0)
     strange = torch.nonzero(labels == another)[:MOST_STRANGE, 0]
     of_another = strongest(of_class(kept[strange], another).values, of_class(kept[few], another).values.mean(0))[:n]
     found: dict[str, list[Any]] = {"before": [], "another": [], **{fill: [] for fill in FILLS}}
@@ -102,7 +107,8 @@ def by_class(
         of_another=_mean(found["another"]),
         top=tuple(strongest(added, usual)[:n].tolist()),
         added=tuple(round(value, 5) for value in added.mean(0).tolist()),
-        **_numbers(kept, labels, wanted, own, others, added, usual),
+        **_numbers(kept, wanted, own, added, usual),
+        **_curve(kept, wanted, (own, added), (few, beside), parts),
     )
 
 
@@ -132,24 +138,41 @@ def strongest(added: Tensor, usual: Tensor | None = None) -> Tensor:
     return mean.argsort(descending=True, stable=True)
 
 
-def _numbers(
-    kept: Kept, labels: Tensor, wanted: int, own: Tensor, others: Tensor, added: Tensor, usual: Tensor
-) -> dict[str, Any]:
-    """How many units make most of the logit, are enough for the prediction, and tell the class from others."""
+def _numbers(kept: Kept, wanted: int, own: Tensor, added: Tensor, usual: Tensor) -> dict[str, Any]:
+    """How many units make most of the logit, and are enough for the prediction."""
     some = own[:MOST_SINGLY]
     one_by_one = added[:MOST_SINGLY]
     counts = {by: n_units(one_by_one, by, usual if by == "centred" else None) for by in ORDERS}
     right = kept.logits[some].argmax(1) == wanted
-    numbers = powers(kept.head.n_units)
-    asked = torch.cat([own[:MOST_STRANGE], others[:MOST_STRANGE]])
-    given, mistaken = accuracy_by_number(kept[asked], labels[asked], wanted, strongest(added, usual), numbers)
     n_enough = enough(kept[some[right]], one_by_one[right]).double().median() if right.any() else float("nan")
+    return {"n_units": {by: float(found.nanmedian()) for by, found in counts.items()}, "n_enough": float(n_enough)}
+
+
+def _curve(
+    kept: Kept,
+    wanted: int,
+    own: tuple[Tensor, Tensor],
+    others: tuple[Tensor, Tensor],
+    parts: Sequence[tuple[slice, slice]],
+) -> dict[str, Any]:
+    """How many units tell the class from others: ordered on one half of the images, kept on the other, both ways.
+
+    `own` and `others` are images (int64), and what units add to the class's logit there (`image unit`).
+    """
+    numbers = half_octaves(kept.head.n_units)
+    given: tuple[list[Tensor], list[Tensor]] = [], []
+    for chosen, measured in parts:
+        beside = others[1][chosen] if len(others[1]) > 1 else others[1]
+        order = strongest(own[1][chosen], beside.mean(0))
+        for found, (images, _) in zip(given, (own, others), strict=True):
+            shown = images[:MOST_STRANGE][measured]
+            found += [given_by_number(kept[shown], wanted, order, numbers)] if len(shown) else []
+    of_own, of_others = (torch.cat(found, 1).double().mean(1).tolist() for found in given)
     return {
-        "n_units": {by: float(found.double().median()) for by, found in counts.items()},
-        "n_enough": float(n_enough),
         "numbers": tuple(numbers),
-        "kept": tuple(given),
-        "mistaken": tuple(mistaken),
+        "kept": tuple(of_own),
+        "mistaken": tuple(of_others),
+        "n_accurate": fewest_for(of_own, numbers),
     }
 
 

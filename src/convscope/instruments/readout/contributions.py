@@ -51,11 +51,12 @@ def of_class(kept: Kept, wanted: int) -> Contributions:
 
 
 def n_units(values: Tensor, by: str = "signed", mean: Tensor | None = None, share: float = MOST) -> Tensor:
-    """How many units make a share of a logit, its rest left out?  int64 `image`, 1 to the number of units.
+    """How many units make a share of a logit, its rest left out?  float64 `image`, 1 to the number of units.
 
     Units are taken in an order until what they add together first reaches the share of the sum of all. The order is by what
     each adds ("signed", the quickest way there), by its size ("absolute": what takes away is taken too), or by size after each
-    unit's `mean` over images is taken off, also from the sum ("centred": what is particular to the image). Raises UsageError.
+    unit's `mean` over images is taken off, also from the sum ("centred": what is particular to the image). Where that sum is not
+    above zero there is no share to reach: NaN. Raises UsageError.
     """
     if by not in ORDERS or (by == "centred") != (mean is not None):
         found = f"by='{by}', {'no' if mean is None else 'a'} mean."
@@ -67,8 +68,10 @@ def n_units(values: Tensor, by: str = "signed", mean: Tensor | None = None, shar
     values = values if mean is None else values - mean
     key = values if by == "signed" else values.abs()
     added = values.gather(1, key.argsort(dim=1, descending=True, stable=True)).cumsum(1)
-    there = added >= share * values.sum(1, keepdim=True)
-    return torch.where(there.any(1), there.int().argmax(1) + 1, values.shape[1])
+    whole = values.sum(1, keepdim=True)
+    there = added >= share * whole
+    numbers = torch.where(there.any(1), there.int().argmax(1) + 1, values.shape[1]).double()
+    return numbers.masked_fill(~(whole[:, 0] > 0), torch.nan)
 
 
 def _check(kept: Kept, classes: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 After Zeiler and Fergus 2013 (arXiv:1311.2901, table 3), who left out layers and trained again: dense layers or middle
 convolutions cost little, both together much. Nothing is trained here. What is left of the network keeps its weights, and a
-linear reading (ridge regression) of what it gives is learned from one half of the images and measured on the other; the whole
+linear reading (ridge regression) of what it gives is learned from some of the images and measured on the others; the whole
 network is read in the same way. So a section that later layers had come to count on costs more than it would after training.
 
 Middle convolutions are left out where all values pass through two places of one shape, and what lies between is all in the middle
@@ -28,6 +28,7 @@ from convscope.walks.swap import identity
 WHOLE, HIDDEN, MIDDLE, BOTH = "nothing", "hidden dense layers", "middle convolutions", "both"  # what is left out
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # in parts of the mean square of what is read
 CELLS = 16  # maps that are read are averaged to at most so many places
+Labelled = tuple[Tensor, Tensor, Tensor]  # a batch: inputs, labels, which images the reading is learned from
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,11 @@ def left_out(graph: Graph, sections: Iterable[Section]) -> Graph:
     return graph.with_steps(map(passed, graph.steps))
 
 
-def leave_out(
-    network: Network, head: Head, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]], seed: int = 0
-) -> Sections:
+def leave_out(network: Network, head: Head, batches: Callable[[], Iterable[Labelled]]) -> Sections:
     """The network without its hidden dense layers, its middle convolutions, and both.
 
-    `batches` gives normalised inputs and labels (int64, -1 where unknown, left out), all of one size, the same each time.
+    `batches` gives normalised inputs, labels (int64, -1 where unknown, left out), and which images the reading is learned from
+    (bool; the others measure it), all of one size, the same each time.
     """
     middle, hidden = middle_sections(network.graph, head), head.products[:-1]
     places = {WHOLE: (_before_last(network.graph, head), ()), MIDDLE: (_before_last(network.graph, head), middle)}
@@ -109,7 +109,7 @@ def leave_out(
     absent = {HIDDEN, BOTH} if not hidden else set()
     absent |= {MIDDLE, BOTH} if not middle else set()
     right = {
-        name: _read_anew(network, read, sections, batches, seed)
+        name: _read_anew(network, read, sections, batches)
         for name, (read, sections) in places.items()
         if name not in absent
     }
@@ -156,27 +156,22 @@ def _before_last(graph: Graph, head: Head) -> str:
 
 
 def _read_anew(
-    network: Network,
-    read: str,
-    sections: Sequence[Section],
-    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
-    seed: int,
+    network: Network, read: str, sections: Sequence[Section], batches: Callable[[], Iterable[Labelled]]
 ) -> np.ndarray:
-    """Whether the images of one half are given their class by a reading learned from the other, truth values."""
-    features, labels = [], []
+    """Whether the images that measure are given their class by a reading learned from the others, truth values."""
+    features, labels, learns = [], [], []
     graph, program = None, None
-    for inputs, known in batches():
+    for inputs, known, learn in batches():
         if program is None:
             graph = left_out(network.graph_for(inputs), sections)
             program = plan(fold_batch_norm(graph, keep=[read], made={}), [read])
         with torch.no_grad():
             features.append(_averaged(program({INPUT: inputs})[read]))
         labels.append(known)
-    values, wanted = torch.cat(features).double(), torch.cat(labels)
-    values, wanted = values[wanted >= 0], wanted[wanted >= 0]
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(wanted)))
-    learns, rest = order[::2], order[1::2]
-    scores = ridge(values[learns], wanted[learns], values[rest])
+        learns.append(learn)
+    values, wanted, own = torch.cat(features).double(), torch.cat(labels), torch.cat(learns)
+    learned, rest = own & (wanted >= 0), ~own & (wanted >= 0)
+    scores = ridge(values[learned], wanted[learned], values[rest])
     return (scores.argmax(1) == wanted[rest]).numpy()
 
 

@@ -50,7 +50,7 @@ class DenseReadout(Claim):
         "what is checked."
     )
     n_sampled = 60
-    version = 2
+    version = 3
     names_concepts = True
     doing = "classes read out"
 
@@ -170,16 +170,16 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     zero, matched_zero = (100 * np.mean([f(row, "zero") for row in known]) for f in (_removed, _matched))
     loss = 100 * np.mean([row["before"]["others"] - row["removed"]["mean"]["others"] for row in known])
     active = 100 * np.mean([row["activity"] for row in known])
-    need = {by: np.median([row["n_units"][by] for row in known]) for by in ("signed", "centred")}
-    enough = np.median([row["n_enough"] for row in known if row["n_enough"] is not None])
+    need = {by: _median([row["n_units"][by] for row in known]) for by in ("signed", "centred")}
+    enough, accurate = (_median([row[name] for row in known]) for name in ("n_enough", "n_accurate"))
     text = (
         f"{row['layer']} has {row['n_layer']} units, which {row['head']} turns into classes. Without its {len(row['top'])} "
         f"strongest a class falls by {_whole(fall)} points of {by}, without random others (those most alike in activity, "
         f"{active:.0f} % of theirs on its images) by {_whole(matched)}; the other classes lose {loss:.1f}. Set to zero rather "
         f"than to their mean: {_whole(zero)} against {_whole(matched_zero)}. {sum(_hits(known))} of {len(known)} known classes "
         f"hang on them alone, {100 * value.value:.0f} % (95 % interval {100 * value.low:.0f} to {100 * value.high:.0f}). "
-        f"{need['signed']:.0f} units make 90 % of a logit ({need['centred']:.0f} of what is particular to the image), "
-        f"{enough:.0f} keep the prediction."
+        f"{need['signed']} units make 90 % of a logit ({need['centred']} of what is particular to the image), {enough} keep the "
+        f"prediction, {accurate} (the others at their mean) keep 90 % of a class's accuracy."
     )
     if len(trained) > len(known):
         text += f" {len(trained) - len(known)} classes that are mostly predicted wrong are left out."
@@ -189,6 +189,17 @@ def _summary(known: list[Row], trained: list[Row], fresh: list[Row], value: Inte
     if any(row["same"] for row in known):
         text += " Where a class has fewer than 4 images its units were chosen on the images they are measured on."
     return text.replace(" -", " −")
+
+
+def _median(numbers: Sequence[float | None]) -> str:
+    """Of numbers of units, those left out that are none (a logit below zero has no share)."""
+    known = [number for number in numbers if number is not None and np.isfinite(number)]
+    return f"{np.median(known):.0f}" if known else "–"
+
+
+def _units(number: float | None) -> int | None:
+    """A number of units; None where there is none."""
+    return round(number) if number is not None and np.isfinite(number) else None
 
 
 def _whole(points: Any) -> str:
@@ -284,7 +295,7 @@ def _table(measured: Measured, known: list[Row], most: int = 60) -> dict[str, An
             f"{100 * row['before'][_by(row)]:.0f} %",
             *(_points(-fall) for fall in (_removed(row), _matched(row), _removed(row, "zero"))),
             _points(row["removed"]["mean"]["others"] - row["before"]["others"], 1),
-            round(row["n_units"]["signed"]),
+            *(_units(number) for number in (row["n_units"]["signed"], row["n_accurate"])),
             ", ".join(map(str, row["top"][:5])),
         ]
         for row in known[:most]
@@ -294,9 +305,9 @@ def _table(measured: Measured, known: list[Row], most: int = 60) -> dict[str, An
         "title": f"Class by class ({', '.join(sorted({_by(row) for row in known}))}, in points)",
         "columns": [
             *("class", "images", "whole", "without its units", "without others as active", "its units at zero"),
-            *("other classes", "units for 90 %", "strongest units"),
+            *("other classes", "units for 90 %", "for 90 % of the accuracy", "strongest units"),
         ],
-        "align": ["left", *["right"] * 7, "left"],
+        "align": ["left", *["right"] * 8, "left"],
         "rows": rows,
     }
 

@@ -585,7 +585,9 @@ def test_p_values_are_even_where_nothing_is() -> None:
     rng = np.random.default_rng(0)
     scale = np.outer(rng.uniform(1, 5, 40), rng.uniform(1, 9, 30))
     scores, wrong = rng.normal(size=(40, 30)) * scale, rng.normal(size=(5, 40, 30)) * scale
-    p_values = chance.tested(scores, wrong, np.arange(30) > 0).p_values
+    testable = np.arange(30) > 0
+    found = chance.scaled(scores, wrong, testable)
+    p_values = chance.rare(found.z, found.wrong, testable)
     assert (p_values[:, 0] == 1).all()
     assert np.abs(np.quantile(p_values[:, 1:], (0.1, 0.5, 0.9)) - (0.1, 0.5, 0.9)).max() < 0.05
 

@@ -31,14 +31,6 @@ class Scaled:
     wrong: np.ndarray  # float32, ascending: all of those under wrong labels
 
 
-@dataclass(frozen=True, eq=False)
-class Tested:
-    """Scores in units of their scatter under wrong labels, and how rare they are there; each `unit concept`."""
-
-    z: np.ndarray
-    p_values: np.ndarray  # 1 for concepts that cannot be tested
-
-
 def scaled(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Scaled:
     """Scores `unit concept` and those under wrong labels `null unit concept`, brought to one scale.
 
@@ -60,12 +52,6 @@ def rare(z: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> np.ndarray:
         n_above = len(wrong) - np.searchsorted(wrong, z[:, testable] * (1 - 1e-6))
         p_values[:, testable] = (1 + n_above) / (1 + len(wrong))
     return p_values
-
-
-def tested(score: np.ndarray, wrong: np.ndarray, testable: np.ndarray) -> Tested:
-    """Both, where the wrong scores of these pairs are all there are."""
-    found = scaled(score, wrong, testable)
-    return Tested(found.z, rare(found.z, found.wrong, testable))
 
 
 def _scatter(wrong: np.ndarray) -> np.ndarray:

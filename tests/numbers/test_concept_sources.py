@@ -1106,30 +1106,30 @@ def test_text_labels_are_the_models_own_probabilities(tmp_path: Path) -> None:
 
 def test_what_cannot_be_used_is_said_skipped_and_counted(tmp_path: Path) -> None:
     """Sizes that differ, a label without a name, concepts that are empty, everywhere or shown once, masks without images."""
-    maps = np.zeros((8, 4, 5), np.uint8)  # 1 everywhere, 2 once, 3 never, 4 in both halves, 5 only in the first
-    maps[[0, 1, 4], 1], maps[0, 3], maps[:3, 2] = 4, 2, 5
+    maps = np.zeros((10, 4, 5), np.uint8)  # 1 everywhere, 2 once, 3 never, 4 in both halves, 5 only in the first
+    maps[[0, 1, 8], 1], maps[0, 3], maps[:3, 2] = 4, 2, 5
     maps[5] = 9
     for index, numbers in enumerate(maps):
         save(tmp_path / "images" / f"{index}.png", np.zeros((4, 5, 3), np.uint8))
-        if index < 7:  # the last has no mask
-            save(tmp_path / "labels" / f"{index}.png", numbers if index < 6 else numbers[:3])
+        if index != 7:  # that has no mask
+            save(tmp_path / "labels" / f"{index}.png", numbers if index != 6 else numbers[:3])
     save(tmp_path / "labels" / "extra.png", maps[0])
     source = LabelMaps(tmp_path, {2: "once", 3: "never", 4: "bar", 5: "first"})
     everywhere = LabelMaps(tmp_path, dict.fromkeys((0, 2, 4, 5, 9), "all"))
     found = collect(images(tmp_path / "images"), Several((source, everywhere)), PLAIN, size=(4, 5))
-    assert found.n_images.tolist() == [[1, 0, 2, 3, 4], [0, 0, 1, 0, 2]]
+    assert found.n_images.tolist() == [[1, 0, 2, 3, 5], [0, 0, 1, 0, 3]]
     assert found.n_known.tolist() == [
-        [4, 4, 4, 4, 4],
-        [1, 1, 1, 1, 2],
+        [5, 5, 5, 5, 5],
+        [2, 2, 2, 2, 3],
     ]  # that of nameless labels is void for the first source
-    assert found.frequency[:, 2].tolist() == [10 / 80, 5 / 20]
+    assert found.frequency[:, 2].tolist() == [10 / 100, 5 / 40]
     assert found.testable.tolist() == [False, False, True, False, False]
     assert found.n_silent == 2
     assert found.said() == (
-        "Of 2 of 8 images nothing is known.",
+        "Of 2 of 10 images nothing is known.",
         "object: all: It is everywhere in all of them, so nothing can answer to it.",
         "object: first: It is in 3 images, none of which is in the other half.",
-        "object: never: It is in none of the 5 images that say whether it is there.",
+        "object: never: It is in none of the 7 images that say whether it is there.",
         "object: once: It is in 1 image, none of which is in the other half.",
         "2 skipped, the first '6.png': The mask is 3 x 5 pixels; the image is 4 x 5.",
         "1 skipped, the first '5.png': label 9 has no name; its 20 pixels are not counted",
@@ -1137,6 +1137,7 @@ def test_what_cannot_be_used_is_said_skipped_and_counted(tmp_path: Path) -> None
     )
     found = collect(images(tmp_path / "images")[:5], source, PLAIN, size=(4, 5), half=np.array([0, 0, 0, 0, 1]))
     assert "object: never: It is in none of the 5 images that say whether it is there." in found.said()
+    assert any("'object: bar': In one half a single image says" in line for line in found.said())
     many = LabelMaps(tmp_path, {n: f"concept {n}" for n in range(2, 60)})
     told = collect(images(tmp_path / "images")[:5], many, PLAIN, size=(4, 5)).said()
     assert any(

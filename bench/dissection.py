@@ -3,7 +3,7 @@
 500 decoded images in batches of 32, 60 concepts with masks (blobs, eight an image, overlapping), ResNet-18 and MobileNetV2. The
 dissection is all of it: thresholds chosen from a few images, the sweep with the joint counts of true labels and two wrong dealings
 (64 pixels an image), and the numbers read from them. Reading the masks is not in it: they belong to the images, not to the network.
-The bar is about that: random directions in the units' place, more dealings, and read-outs of several units cost as much again or more.
+The bar is about that: random directions in the units' place, more dealings, and read-outs of several units cost as much again.
 Bars: at most 1.5 times the bare forward pass (the module as its owner would run it, as in sweep.py); and at least 4 times as fast
 as the original two passes (quantiles of every unit, then every map scaled up to the masks, cut at its quantile, and counted), which
 are timed on a few images and taken to grow with their number. Without a bar: the same against a sweep that watches nothing, where

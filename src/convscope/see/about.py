@@ -109,9 +109,11 @@ def repeat(
 
 
 def repeat_concept(known: "Dissected", concept: str) -> tuple[str, ...]:
-    """How to ask for the page of a concept again: a command, and a line of Python."""
+    """How to ask for the page of a concept again: a command and a line of Python; () where sources have no names."""
     network, images = known.network, known.labels.images
-    sources = known.settings.get("concepts", [])
+    if "concepts" not in known.settings:
+        return ()
+    sources = known.settings["concepts"]
     source, limit = source_of(images), len(images)
     words = ["convscope", "see", network.name, "--concept", concept, *_weights(network, "--weights")]
     words += ["--images", source if source.startswith("builtin:") else "IMAGES", "--limit", str(limit)]

@@ -171,7 +171,8 @@ def dissect(
                 progress=partial(told, stage),
             )
         )
-    settings = {"concepts": [one if isinstance(one, str) else type(one).__name__ for one in concepts], "seed": seed}
+    by_name = all(isinstance(one, str) for one in concepts)
+    settings: dict[str, Any] = {"seed": seed, **({"concepts": list(concepts)} if by_name else {})}
     return Dissected(network, labels, found[0], tuple(found[1:]), settings)
 
 

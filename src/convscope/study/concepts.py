@@ -7,9 +7,8 @@ from typing import Any
 from convscope.images.concepts.concept import Source
 from convscope.instruments.concepts.dissect import dissect, labels_of, spread_over, with_maps
 from convscope.network import Network
+from convscope.see.dissected import MOST_IMAGES
 from convscope.study.claim import FRESH, N_FRESH, TRAINED, Concepts, Question
-
-MOST_IMAGES = 500  # that concepts are looked for in
 
 
 def named(sources: Sequence[Source]) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ vectors/          concept activation vectors
 from convscope.instruments.concepts.collect import Collected as Collected
 from convscope.instruments.concepts.collect import collect as collect
 from convscope.instruments.concepts.collect import halves as halves
-from convscope.instruments.concepts.collect import with_null as with_null
 from convscope.instruments.concepts.dissect import Dissection as Dissection
 from convscope.instruments.concepts.dissect import Labels as Labels
 from convscope.instruments.concepts.dissect import dissect as dissect

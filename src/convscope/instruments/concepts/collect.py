@@ -17,7 +17,6 @@ from convscope.errors import ImagesError, UsageError
 from convscope.images import Images, Picture, Preprocess, Skip
 from convscope.images.concepts.concept import Masks, Source
 from convscope.instruments.concepts.collected import Collected as Collected
-from convscope.instruments.concepts.collected import with_null as with_null
 from convscope.sweep.engine import keys_of
 from convscope.sweep.gauges.labelled import CHOOSE, MEASURE, Labelled
 from convscope.sweep.gauges.pixels import Pixels

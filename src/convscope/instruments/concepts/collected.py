@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -65,11 +65,6 @@ class Collected:
             for reason, own in _by_reason(skips).items():
                 lines.append(f"{len(own):,} {counted}, the first '{own[0].id}': {reason}")
         return tuple(lines)
-
-
-def with_null(found: Collected, n_null: int, seed: int = 0) -> Collected:
-    """The same with another number of wrong dealings."""
-    return replace(found, labelled=replace(found.labelled, n_null=n_null, seed=seed, _made={}))
 
 
 def _wrong(n_images: np.ndarray, n_known: np.ndarray, share: np.ndarray) -> str:

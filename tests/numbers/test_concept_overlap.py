@@ -446,6 +446,21 @@ def test_planted_units_are_found(planted_units: SingleUnits) -> None:
     assert planted_units.by_category("relu1") == {"object": (pytest.approx(3, abs=1), pytest.approx(2, abs=1))}
 
 
+@pytest.mark.parametrize("trivial", ["prior", "everywhere"])
+def test_what_the_mean_mask_or_being_on_everywhere_does_as_well_is_no_detector(
+    planted_units: SingleUnits, trivial: str
+) -> None:
+    detects = planted_units.detectors()["relu1"]
+    unit, concept = planted.RED, int(detects[planted.RED].argmax())
+    assert detects[unit, concept]
+    reached = float(planted_units.layers["relu1"].iou[unit, concept])
+    for value, expected in ((reached - 1e-3, True), (reached, False)):
+        own = np.zeros(len(planted_units.concepts))
+        own[concept] = value
+        beside = replace(planted_units, **{"prior": np.zeros_like(own), "everywhere": np.zeros_like(own), trivial: own})
+        assert beside.detectors()["relu1"][unit, concept] == expected
+
+
 def test_what_is_on_everywhere_and_the_cap_are_beside_it(planted_units: SingleUnits) -> None:
     frequency = planted_units.everywhere
     found = planted_units.layers["relu1"]
